@@ -1,0 +1,34 @@
+"""The supervisor of a detached run: ``python -m tieline.app.detached UUID FD``, started by :mod:`tieline.app.submit`.
+
+FD is the run's lock, handed over. TERM and HUP stop the run properly; what goes wrong is in the run's
+``supervisor.log``.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from tieline.app.home import HomeFolder
+from tieline.app.submit import Accepted, carry_out
+from tieline.engines.base import Controls, Silent
+from tieline.engines.process.folders import RunFolder
+from tieline.model.plan import Plan
+from tieline.runs.locks import RunLock
+from tieline.runs.record import Record
+
+
+def main(uuid: str, fd: int) -> None:
+    """Carry one recorded run out to its end."""
+    home = HomeFolder.find()
+    lock = RunLock.adopt(fd)
+    controls = Controls()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: controls.stop.set())
+    with Record.open(home.database) as record:
+        plan = Plan.model_validate(record.plan(uuid))
+        carry_out(Accepted(plan, RunFolder(home.runs / uuid), home, lock, record), Silent(), controls)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

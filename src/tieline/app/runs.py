@@ -1,0 +1,94 @@
+"""What one may do with runs that were accepted: look at them, follow their logs, stop, push, remove."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tieline.app.home import HomeFolder
+from tieline.engines.base import Listener, Silent
+from tieline.engines.process import recovery
+from tieline.engines.process.carrying import claims_of
+from tieline.engines.process.folders import RunFolder
+from tieline.errors import Code, RecordError
+from tieline.model.plan import Plan
+from tieline.model.run import Run
+from tieline.runs.record import Record
+from tieline.stores.base import Store
+from tieline.stores.opening import open_store
+
+
+@contextmanager
+def opened(home: HomeFolder, listener: Listener | None = None) -> Iterator[Record]:
+    """The record, after ending what dead supervisors left and removing what is past its ``ttl``."""
+    home.create()
+    with Record.open(home.database) as record:
+        recovery.recover(record, home.runs, listener or Silent())
+        recovery.sweep_expired(home.runs)
+        yield record
+
+
+def folder_of(home: HomeFolder, run: Run) -> RunFolder:
+    return RunFolder(home.runs / run.uuid)
+
+
+def plan_of(record: Record, run: Run) -> Plan:
+    return Plan.model_validate(record.plan(run.uuid))
+
+
+def store_of(plan: Plan) -> Store:
+    """The artifacts store that the run saved to."""
+    return open_store(plan.store.access, claims_of(plan.store.access, plan.layout))
+
+
+def attempt_prefix(plan: Plan, attempt: int) -> str:
+    """Where an attempt's logs and outputs are in the store."""
+    return f"{plan.store.prefix}/attempt-{attempt}"
+
+
+def stop(home: HomeFolder, record: Record, run: Run, grace: float) -> bool:
+    """Ask the owner to stop the run; False where it has ended already."""
+    if not record.request_stop(run.uuid):
+        return False
+    folder = folder_of(home, run)
+    folder.create()
+    part = folder.root / "stop.part"
+    part.write_text(str(grace))
+    part.rename(folder.stop)
+    return True
+
+
+def wait(home: HomeFolder, record: Record, run: Run, seconds: float | None = None) -> Run:
+    """Until the run has ended (or so many seconds have passed); a run whose owner dies is ended here."""
+    until = None if seconds is None else time.monotonic() + seconds
+    current = record.get(run.uuid)
+    while not current.status.is_final and (until is None or time.monotonic() < until):
+        time.sleep(0.1)
+        recovery.recover_one(record, folder_of(home, run), run.uuid, Silent())
+        current = record.get(run.uuid)
+    return current
+
+
+def remove(home: HomeFolder, record: Record, run: Run, *, keep_artifacts: bool = False) -> None:
+    """Forget a run that has ended: its row, its folder, and its logs and outputs in the store."""
+    if not run.status.is_final:
+        raise RecordError.of(
+            Code.RUN_ACTIVE, f"run {run.uuid} is {run.status.value}", f"stop it first: tieline runs stop {run.uuid[:8]}"
+        )
+    plan = plan_of(record, run)
+    if not keep_artifacts:
+        store_of(plan).delete(plan.store.prefix)
+    folder_of(home, run).remove()
+    record.delete(run.uuid)
+
+
+def local_path(plan: Plan, attempt: int) -> Path | None:
+    """Where the attempt's folder is on this machine, if the store is a folder."""
+    access: Any = plan.store.access
+    if access.type != "volume":
+        return None
+    base = Path(access.host_path or plan.layout.claim_path(access.claim or ""))
+    return base / (access.sub_path or "") / attempt_prefix(plan, attempt)

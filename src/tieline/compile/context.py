@@ -1,0 +1,142 @@
+"""What a template may ask for: ``globals``, ``params``, ``connections[...]`` and ``init[...]``; and true paths.
+
+Paths come from the engine's layout. Where a catalog's ``mountPath`` is not true for the job (a process without
+isolation), the true path is what templates, variables and entries say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tieline.kinds import derived
+from tieline.model.binding import Binding, ClaimSource, Derived, HostPathSource, Mount, Text, Value
+from tieline.model.connection import Connection
+from tieline.model.form import snake
+from tieline.model.plan import Identity, Layout
+
+
+def global_names(run: Identity, layout: Layout, store_path: str, ports: tuple[int, ...] = ()) -> dict[str, Any]:
+    """``globals`` of the format."""
+    owner = run.owner or "local"
+    names: dict[str, Any] = {
+        "owner_name": owner,
+        "username": owner,
+        "project_name": run.project,
+        "project_unique_name": f"{owner}.{run.project}",
+        "project_uuid": run.project,
+        "run_info": f"{owner}.{run.project}.runs.{run.uuid}",
+        "name": run.name,
+        "uuid": run.uuid,
+        "namespace": run.namespace,
+        "context_path": layout.context_path,
+        "artifacts_path": layout.artifacts_path,
+        "run_artifacts_path": layout.outputs_path.rsplit("/", 1)[0],
+        "run_outputs_path": layout.outputs_path,
+        "run_relative_outputs_path": f"{run.uuid}/outputs",
+        "store_path": store_path,
+        "created_at": run.created_at,
+        "compiled_at": run.created_at,
+        "cloning_kind": None,
+        "original_uuid": None,
+        "is_independent": True,
+        "iteration": None,
+    }
+    if run.kind == "service":
+        names |= {"ports": list(ports), "base_url": f"http://localhost:{ports[0]}" if ports else ""}
+    return names
+
+
+def true_path(mount: Mount, layout: Layout) -> str:
+    """Where the job finds what is mounted."""
+    if layout.real_mounts:
+        return mount.mount_path
+    base = mount.mount_path
+    if isinstance(mount.source, HostPathSource):
+        base = mount.source.path
+    elif isinstance(mount.source, ClaimSource):
+        base = layout.claim_path(mount.source.claim)
+    else:
+        return inside_context(mount.mount_path, layout)
+    return f"{base.rstrip('/')}/{mount.sub_path.strip('/')}" if mount.sub_path else base
+
+
+def inside_context(path: str, layout: Layout) -> str:
+    """An absolute path of the job; where paths are not real, one outside the run's own folder moves into it."""
+    own = path == layout.context_path or path.startswith(f"{layout.context_path}/")
+    return path if layout.real_mounts or own else f"{layout.context_path}/root{path}"
+
+
+def settled(binding: Binding, layout: Layout) -> Binding:
+    """The binding with every value that only depends on the layout (the path of a mount, of a binding file) as text."""
+    mounts = {mount.mount_path: true_path(mount, layout) for mount in binding.mounts}
+
+    def settle(value: Value) -> Value:
+        if isinstance(value, Text):
+            return Text(text=mounts[value.text]) if value.text in mounts else value
+        if not isinstance(value, Derived):
+            return value
+        parts = {name: settle(part) for name, part in value.parts.items()}
+        known = {name: part.text for name, part in parts.items() if isinstance(part, Text)}
+        if value.form == derived.ENTRY_PATH and "when" not in parts:
+            return Text(text=f"{layout.binding_root}/{known['connection']}/{known['entry']}".rstrip("/"))
+        return value.model_copy(update={"parts": parts})
+
+    return binding.model_copy(
+        update={
+            "entries": tuple(e.model_copy(update={"value": settle(e.value)}) for e in binding.entries),
+            "variables": tuple(v.model_copy(update={"value": settle(v.value)}) for v in binding.variables),
+        }
+    )
+
+
+def plain_text(value: Value) -> str | None:
+    """What a template may see of a value: a literal, or an address without its user information."""
+    if isinstance(value, Text):
+        return value.text
+    if not isinstance(value, Derived) or value.form != derived.URI:
+        return None
+    parts = {name: part.text for name, part in value.parts.items() if isinstance(part, Text)}
+    if "base" in parts:
+        return parts["base"]
+    if "scheme" not in parts:
+        return None
+    host = parts.get("host", "")
+    port = f":{parts['port']}" if parts.get("port") else ""
+    database = f"/{parts['database'].lstrip('/')}" if parts.get("database") else ""
+    query = f"?{parts['query']}" if parts.get("query") else ""
+    return f"{parts['scheme']}://{host}{port}{database}{query}"
+
+
+def connection_names(connection: Connection, binding: Binding, layout: Layout) -> dict[str, Any]:
+    """``connections[NAME]``: the schema's fields (both spellings), the binding's plain entries, and the paths."""
+    names: dict[str, Any] = {"name": connection.name, "kind": connection.kind}
+    schema = connection.schema_
+    if schema is not None:
+        for key, value in schema.model_dump(mode="json", by_alias=True).items():
+            names[key] = names[snake(key)] = value
+    for entry in binding.entries:
+        text = plain_text(entry.value)
+        if text is not None and names.get(entry.name) is None:
+            names[entry.name] = text
+    mounted = next((m for m in binding.mounts if isinstance(m.source, (HostPathSource, ClaimSource))), None)
+    names["binding_path"] = f"{layout.binding_root}/{connection.name}"
+    names["path"] = true_path(mounted, layout) if mounted else names.get("path") or names["binding_path"]
+    names["uri"] = names.get("uri") or names.get("url") or (names["path"] if mounted else "")
+    return names
+
+
+class Names(Mapping[str, Any]):
+    """A mapping for templates whose missing names say what to do."""
+
+    def __init__(self, known: Mapping[str, Any]) -> None:
+        self._known = {**{name.replace("-", "_"): value for name, value in known.items()}, **known}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._known[name]
+
+    def __iter__(self) -> Any:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)

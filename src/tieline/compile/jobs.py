@@ -1,0 +1,304 @@
+"""Reads a job file: component or operation, presets and overrides, into one merged component that knows its sources.
+
+What is read here is the *raw* form: templates are not rendered yet, so a field that holds one is judged later.
+Merging
+remembers which file a value came from, so that every later problem still points at a line.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tieline.compile import support
+from tieline.compile.templates import TemplateProblem, is_template, undeclared_names
+from tieline.documents.document import Document, FieldPath
+from tieline.documents.forms import Issue, validate
+from tieline.errors import Code, InvalidInput, NotFound, Problem, did_you_mean
+from tieline.model.job import Component, Operation, PatchStrategy
+
+OVERRIDES = (
+    "queue",
+    "namespace",
+    "cache",
+    "termination",
+    "plugins",
+    "hooks",
+    "build",
+    "tags",
+    "name",
+    "description",
+    "is_approved",
+    "cost",
+    "template",
+)
+REFERENCES = ("component", "path_ref", "url_ref", "hub_ref", "dag_ref")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One source of the merged component: a document, and where in it the component's fields stand.
+
+    ``moved`` renames first steps of a path: an operation's ``runPatch`` is the component's ``run``.
+    """
+
+    document: Document
+    root: FieldPath = ()
+    moved: Mapping[str, str] = field(default_factory=dict)
+
+    def path(self, path: FieldPath) -> FieldPath:
+        if path and path[0] in self.moved:
+            return (*self.root, self.moved[str(path[0])], *path[1:])
+        return (*self.root, *path)
+
+    def depth(self, path: FieldPath) -> int:
+        """How many steps of the path this layer has."""
+        data: Any = self.document.data
+        steps = self.path(path)
+        for count, part in enumerate(steps):
+            found = (
+                part in data
+                if isinstance(data, Mapping)
+                else isinstance(part, int) and part < len(data if isinstance(data, list) else ())
+            )
+            if not found:
+                return count - len(self.root)
+            data = data[part]
+        return len(steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job file that was read: the merged component, and the operation's own part."""
+
+    document: Document
+    component: dict[str, Any]
+    params: Mapping[str, Any]
+    mount: tuple[Any, ...]
+    strict_params: bool
+    layers: tuple[Layer, ...]  # the strongest first
+
+    @property
+    def file(self) -> str:
+        return self.document.file
+
+    def problems(self, issues: list[Issue]) -> list[Problem]:
+        """Issues about the merged component, each at the place of the layer that said it."""
+        problems = []
+        for issue in issues:
+            layer = max(self.layers, key=lambda layer: layer.depth(issue.path))
+            place = layer.document.place(layer.path(issue.path), at_key=issue.at_key)
+            problems.append(Problem(issue.code, issue.message, issue.hint, place, issue.warning))
+        return sorted(set(problems), key=lambda problem: problem.place)
+
+
+Loader = Callable[[str], Document]
+
+
+def read_job(document: Document, load: Loader, load_preset: Loader) -> tuple[Job, list[Problem]]:
+    """The job of a file, and every problem of its shape; :func:`~tieline.compile.planner.compile_job` refuses them together
+    with its own. ``load`` reads a path relative to the file, ``load_preset`` a preset by name.
+
+    Raises InvalidInput where there is no component to look at.
+    """
+    data = document.data
+    if not isinstance(data, Mapping):
+        _, issues = validate(Component, data)
+        raise InvalidInput(*_place(document, issues))
+    kind = _file_kind(document, data)
+    if kind == "component":
+        job = Job(document, dict(data), {}, (), True, (Layer(document),))
+        job = _with_presets(job, data.get("presets"), load_preset)
+    else:
+        job = _operation(document, data, load, load_preset)
+    return job, _check(job)
+
+
+def _place(document: Document, issues: list[Issue]) -> list[Problem]:
+    places = document.places([(issue.path, issue.at_key) for issue in issues])
+    return [
+        Problem(issue.code, issue.message, issue.hint, place, issue.warning)
+        for issue, place in zip(issues, places, strict=True)
+    ]
+
+
+def _file_kind(document: Document, data: Mapping[str, Any]) -> str:
+    kind = data.get("kind")
+    if kind in ("component", "operation"):
+        return str(kind)
+    if kind is None:
+        plain = {str(key).replace("_", "").lower() for key in data}
+        return "operation" if plain & {"component", "pathref", "urlref", "hubref", "dagref"} else "component"
+    word = str(kind)
+    hint = did_you_mean(word, ("component", "operation"), "a job file is 'kind: component' or 'kind: operation'")
+    raise InvalidInput(Problem(Code.BAD_VALUE, f"kind {word!r} is no job file's", hint, document.place(("kind",))))
+
+
+def _operation(document: Document, data: Mapping[str, Any], load: Loader, load_preset: Loader) -> Job:
+    form, issues = validate(Operation, data, later=is_template)
+    issues += _unsupported(Operation, {key: value for key, value in data.items() if key != "component"})
+    given = [key for key in data if str(key).replace("_", "").lower() in {r.replace("_", "") for r in REFERENCES}]
+    if len(given) != 1 and not any(issue.code is Code.UNSUPPORTED for issue in issues):
+        message = f"{' and '.join(given)} are given" if given else "there is no component"
+        issues.append(Issue((), Code.MISSING_KEY, message, "give one of component and pathRef"))
+    if issues:
+        raise InvalidInput(*_place(document, issues))
+    path_ref = next((data[key] for key in ("pathRef", "path_ref") if key in data), None)
+    inline = data.get("component")
+    if path_ref is None and not isinstance(inline, Mapping):
+        _, issues = validate(Component, inline, ("component",))
+        raise InvalidInput(*_place(document, issues))
+    if path_ref is not None:
+        layer = Layer(_referred(document, str(path_ref), load))
+        component = layer.document.data
+    else:
+        layer = Layer(document, ("component",))
+        component = data["component"]
+    job = Job(
+        document,
+        copy.deepcopy(dict(component)),
+        dict(data.get("params") or {}),
+        tuple(form.mount or ()) if form else tuple(data.get("mount") or ()),
+        not (form and form.strict_params is False),
+        (layer,),
+    )
+    job = _with_presets(job, component.get("presets"), load_preset)
+    job = _with_presets(job, data.get("presets"), load_preset)
+    return _patched(job, document, data)
+
+
+def _referred(document: Document, path: str, load: Loader) -> Document:
+    place = document.place(("pathRef",)) if "pathRef" in document.data else document.place(("path_ref",))
+    try:
+        found = load(path)
+    except NotFound as error:
+        raise InvalidInput(
+            Problem(Code.FILE_NOT_FOUND, error.problems[0].message, "pathRef is relative to this file", place)
+        ) from None
+    if not isinstance(found.data, Mapping) or found.data.get("kind", "component") != "component":
+        raise InvalidInput(
+            Problem(Code.BAD_VALUE, f"{path} is no component", "pathRef names a component's file", place)
+        )
+    return found
+
+
+def _with_presets(job: Job, names: Any, load_preset: Loader) -> Job:
+    for index, name in enumerate(names if isinstance(names, list) else []):
+        try:
+            preset = load_preset(str(name))
+        except NotFound as error:
+            raise InvalidInput(*job.problems([
+                Issue(("presets", index), Code.FILE_NOT_FOUND, f"there is no preset {name!r}",
+                      error.problems[0].hint)
+            ])) from None  # fmt: skip
+        data = preset.data if isinstance(preset.data, Mapping) else {}
+        _, issues = validate(Operation, preset.data, later=is_template)
+        if issues:
+            raise InvalidInput(*_place(preset, issues))
+        job = _patched(job, preset, data)
+    return job
+
+
+def _patched(job: Job, document: Document, data: Mapping[str, Any]) -> Job:
+    """The job with an operation's (or preset's) own fields over the component's."""
+    strategy: PatchStrategy = data.get("patchStrategy") or data.get("patch_strategy") or "post_merge"
+    patch = {}
+    for key, value in data.items():
+        plain = str(key).replace("_", "").lower()
+        if plain == "runpatch":
+            patch["run"] = value
+        elif plain in {name.replace("_", "") for name in OVERRIDES} and value is not None:
+            patch[key] = value
+    run_key = next((key for key in ("runPatch", "run_patch") if key in data), "runPatch")
+    layer = Layer(document, (), {"run": run_key})
+    return Job(
+        job.document,
+        merge(job.component, patch, strategy),
+        job.params,
+        job.mount,
+        job.strict_params,
+        (layer, *job.layers),
+    )
+
+
+def merge(base: Any, patch: Any, strategy: PatchStrategy) -> Any:
+    """``patch`` over ``base``: mappings key by key, lists appended (or prepended); see the format's patchStrategy."""
+    if isinstance(base, Mapping) and isinstance(patch, Mapping):
+        merged = dict(base)
+        spelt = {str(key).replace("_", "").lower(): key for key in base}
+        for key, value in patch.items():
+            own = str(spelt.get(str(key).replace("_", "").lower(), key))
+            merged[own] = _merge_key(merged, own, value, strategy)
+        return merged
+    if isinstance(base, list) and isinstance(patch, list) and strategy != "replace":
+        first, second = (base, patch) if strategy == "post_merge" else (patch, base)
+        return base if strategy == "isnull" else [*first, *(item for item in second if item not in first)]
+    return base if strategy in ("isnull", "pre_merge") and base is not None else patch
+
+
+def _merge_key(merged: dict[str, Any], key: str, value: Any, strategy: PatchStrategy) -> Any:
+    current = merged.get(key)
+    if current is None:
+        return value
+    if strategy == "replace" and key != "run":
+        return value
+    return merge(current, value, strategy)
+
+
+def _check(job: Job) -> list[Problem]:
+    """Everything that can be said of the merged component before its templates are rendered."""
+    issues = run_kind_issues(job.component)
+    if not issues:
+        _, issues = validate(Component, job.component, later=is_template)
+        issues += _unsupported(Component, job.component)
+    issues += _template_issues(job)
+    return job.problems(issues)
+
+
+def run_kind_issues(component: Mapping[str, Any]) -> list[Issue]:
+    """A kind of run that Tieline does not carry out is refused by name, before its own fields are judged."""
+    run = component.get("run")
+    kind = run.get("kind") if isinstance(run, Mapping) else None
+    if isinstance(kind, str) and kind.lower() in support.OTHER_RUNS:
+        return [Issue(("run", "kind"), Code.UNSUPPORTED, f"Tieline does not run {kind!r}", "it runs job and service")]
+    return []
+
+
+def _unsupported(form: Any, data: Mapping[str, Any]) -> list[Issue]:
+    return [
+        Issue(path, Code.UNSUPPORTED, row.message, at_key=True)
+        for owner, name, value, path in support.walk(form, data)
+        if (row := support.of(owner, name)).level is support.Level.REFUSED and value is not False
+    ]
+
+
+def _template_issues(job: Job) -> list[Issue]:
+    """Templates with bad syntax, or with names that nothing will define."""
+    known = {"globals", "params", "connections", "init", "dict", "range"}
+    for io in job.component.get("inputs") or []:
+        if isinstance(io, Mapping) and isinstance(io.get("name"), str):
+            known.add(io["name"])
+    known |= {name for name in job.params if isinstance(name, str)}
+    issues: list[Issue] = []
+    for key in ("run", "termination", "plugins", "hooks", "queue", "namespace"):
+        if key in job.component:
+            _template_walk(job.component[key], (key,), known, issues)
+    return issues
+
+
+def _template_walk(value: Any, path: FieldPath, known: set[str], issues: list[Issue]) -> None:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _template_walk(item, (*path, key), known, issues)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _template_walk(item, (*path, index), known, issues)
+    elif is_template(value):
+        try:
+            for name in sorted(undeclared_names(value) - known):
+                hint = did_you_mean(name, known, f"known here: {', '.join(sorted(known))}")
+                issues.append(Issue(path, Code.UNDEFINED_NAME, f"{name!r} is not defined", hint))
+        except TemplateProblem as problem:
+            issues.append(Issue(path, problem.code, problem.message, problem.hint))

@@ -1,0 +1,82 @@
+"""``run.volumes`` and ``container.volumeMounts``: a pod's own volumes, as far as any engine can give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tieline.documents.forms import Issue
+from tieline.errors import Code, did_you_mean
+from tieline.model.binding import ClaimSource, EmptyDirSource, HostPathSource, Mount, MountSource, ResourceSource
+from tieline.model.job import RunForm
+
+
+def volumes_of(run: RunForm) -> tuple[tuple[Mount, ...], list[Issue]]:
+    """The mounts of the main container, each with its volume's source."""
+    issues: list[Issue] = []
+    sources: dict[str, MountSource] = {}
+    for index, volume in enumerate(run.volumes or ()):
+        name, source = str(volume.get("name") or ""), _source(volume)
+        if not name or source is None:
+            issues.append(
+                Issue(
+                    ("run", "volumes", index),
+                    Code.UNSUPPORTED,
+                    "is no volume that Tieline can give",
+                    "it has a name, and one of emptyDir, hostPath, persistentVolumeClaim, secret, configMap",
+                )
+            )
+        elif name in sources:
+            issues.append(
+                Issue(
+                    ("run", "volumes", index, "name"),
+                    Code.DUPLICATE_NAME,
+                    f"there are two volumes {name!r}",
+                    "rename one",
+                )
+            )
+        else:
+            sources[name] = source
+    mounts = []
+    for index, form in enumerate(run.container.volume_mounts or ()):
+        where = ("run", "container", "volumeMounts", index)
+        volume_name, path = form.get("name"), form.get("mountPath")
+        if volume_name not in sources or not isinstance(path, str) or not path.startswith("/"):
+            hint = did_you_mean(str(volume_name), sources, "name one of run.volumes, and an absolute mountPath")
+            issues.append(
+                Issue(
+                    where,
+                    Code.BAD_VALUE,
+                    f"there is no volume {volume_name!r}" if volume_name not in sources else "has no mountPath",
+                    hint,
+                )
+            )
+            continue
+        mounts.append(
+            Mount(
+                source=sources[volume_name],
+                mount_path=path,
+                read_only=bool(form.get("readOnly")),
+                sub_path=form.get("subPath"),
+            )
+        )
+    return tuple(mounts), issues
+
+
+def _source(volume: Mapping[str, Any]) -> MountSource | None:
+    given = [key for key in volume if key != "name"]
+    if len(given) != 1:
+        return None
+    data = volume[given[0]] if isinstance(volume[given[0]], Mapping) else {}
+    match given[0]:
+        case "emptyDir":
+            return EmptyDirSource(memory=data.get("medium") == "Memory")
+        case "hostPath" if isinstance(data.get("path"), str):
+            return HostPathSource(path=data["path"])
+        case "persistentVolumeClaim" if isinstance(data.get("claimName"), str):
+            return ClaimSource(claim=data["claimName"])
+        case "secret" if isinstance(data.get("secretName"), str):
+            return ResourceSource(resource="secret", name=data["secretName"])
+        case "configMap" if isinstance(data.get("name"), str):
+            return ResourceSource(resource="configMap", name=data["name"])
+    return None

@@ -1,0 +1,81 @@
+"""What is said once about a run: fields that have no effect here, and what differs from a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tieline.compile import support
+from tieline.compile.context import true_path
+from tieline.compile.jobs import Job
+from tieline.documents.document import field_text
+from tieline.model.binding import Binding, ClaimSource
+from tieline.model.catalog import Catalog
+from tieline.model.job import Component
+from tieline.model.plan import FetchStep, Layout, Notice, Step
+
+if TYPE_CHECKING:
+    from tieline.compile.planner import Request
+
+CLUSTER_ONLY = "has an effect only on Kubernetes"
+
+
+def notices_of(
+    job: Job,
+    component: Component,
+    catalog: Catalog,
+    bindings: Iterable[Binding],
+    steps: Iterable[Step],
+    request: Request,
+) -> tuple[Notice, ...]:
+    """In the file's order, each field once."""
+    notices = [*_fields(job, request.traits.pods), *_paths(bindings, request.layout)]
+    if not request.traits.pods:
+        notices += _claims(bindings, steps, request.layout)
+    if component.queue and component.queue not in catalog.queues:
+        notices.append(
+            Notice(
+                field="queue", message=f"there is no queue {component.queue!r} in the deployment file; no limit holds"
+            )
+        )
+    if catalog.default_store:
+        notices.append(
+            Notice(field="artifactsStore", message="none is configured: outputs and logs are kept in Tieline's home")
+        )
+    return tuple(notices)
+
+
+def _fields(job: Job, pods: bool) -> Iterable[Notice]:
+    seen = set()
+    for form, name, value, path in support.walk(Component, job.component):
+        row = support.of(form, name)
+        here = row.level is support.Level.NO_EFFECT or (row.level is support.Level.CLUSTER and not pods)
+        if not here or value is False or (form, name) in seen:
+            continue
+        seen.add((form, name))
+        message = row.message if row.level is support.Level.NO_EFFECT else CLUSTER_ONLY
+        if row.level is support.Level.CLUSTER and row.message:
+            message += f"; {row.message}"
+        yield Notice(field=field_text(path), message=message)
+
+
+def _paths(bindings: Iterable[Binding], layout: Layout) -> Iterable[Notice]:
+    for binding in bindings:
+        for mount in binding.mounts:
+            true = true_path(mount, layout)
+            if true != mount.mount_path and mount.source.type in ("hostPath", "claim"):
+                yield Notice(
+                    field=f"connections[{binding.connection}]",
+                    message=f"{mount.mount_path} is at {true} here; "
+                    f"{{{{ connections['{binding.connection}'].path }}}} gives the true path everywhere",
+                )
+
+
+def _claims(bindings: Iterable[Binding], steps: Iterable[Step], layout: Layout) -> Iterable[Notice]:
+    claims = {m.source.claim for b in bindings for m in b.mounts if isinstance(m.source, ClaimSource)}
+    claims |= {
+        s.source.claim for s in steps if isinstance(s, FetchStep) and s.source.type == "volume" and s.source.claim
+    }
+    for claim in sorted(claims):
+        folder = layout.claim_path(claim)
+        yield Notice(field=f"claim {claim}", message=f"stands for the folder {folder} on this machine")

@@ -1,0 +1,225 @@
+"""``compile``: a job, a catalog and a run identity become a plan. The same three always make the same plan."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tieline.compile.asking import (
+    Request,
+    Work,
+    asked_connections,
+    find_connections,
+    names_of,
+    rendered_component,
+    values_of,
+    view_of,
+)
+from tieline.compile.collisions import find_collisions
+from tieline.compile.inits import Inits, Refusal
+from tieline.compile.jobs import Job
+from tieline.compile.mounts import volumes_of
+from tieline.compile.notices import notices_of
+from tieline.compile.notifications import wanted_notifications
+from tieline.compile.params import Resolved
+from tieline.documents.forms import Issue
+from tieline.errors import Code, InvalidInput, Problem
+from tieline.kinds import registry
+from tieline.model.access import ObjectStore, Volume
+from tieline.model.binding import FromConfigMap, FromSecret, Text, Variable
+from tieline.model.catalog import Catalog
+from tieline.model.connection import Connection
+from tieline.model.job import Component, Container, VariableForm
+from tieline.model.plan import (
+    Collect,
+    Ending,
+    Layout,
+    Plan,
+    Program,
+    ServicePorts,
+    Store,
+    TakeStep,
+)
+
+__all__ = ["Request", "compile_job"]
+
+
+def compile_job(
+    job: Job, catalog: Catalog, request: Request, known: Iterable[Problem] = ()
+) -> tuple[Plan, list[Problem]]:
+    """The plan, and warnings; ``known``: what is wrong with the file's shape.
+
+    Raises InvalidInput with every problem and its place.
+    """
+    work = Work(job, catalog, view_of(job, catalog, request), request, known=tuple(known))
+    values = values_of(work)
+    names = names_of(work, values)
+    find_connections(work, asked_connections(work, names), names)
+    if not work.sound:
+        wanted_notifications(work, names)
+    work.stop_on_errors()
+    component = rendered_component(work, names)
+    plan = _plan(work, component, values, names)
+    work.stop_on_errors()
+    return plan, [*work.known, *job.problems(work.issues)]
+
+
+def _plan(work: Work, component: Component, values: Mapping[str, Resolved], names: Mapping[str, Any]) -> Plan:
+    request, run = work.request, component.run
+    layout = request.layout
+    env = _param_variables(values)
+    main = _program(run.container, component.name or "main", layout, env)
+    inits = Inits(work.view, layout, lambda name: _known(work, name), lambda c, name: _program(c, name, layout))
+    steps, issues = inits.steps(run.init or (), ("run", "init"))
+    work.issues += issues
+    bindings = tuple(work.found[name][1] for name in dict.fromkeys(run.connections or ()) if name in work.found)
+    volumes, issues = volumes_of(run)
+    work.issues += issues
+    bindings, issues = find_collisions(bindings, volumes, run.container)
+    work.issues += issues
+    if not request.traits.pods and not (run.container.command or run.container.args):
+        work.issues.append(
+            Issue(
+                ("run", "container"),
+                Code.MISSING_KEY,
+                "the container has no command",
+                "a process has no image whose entry point could run; give container.command",
+            )
+        )
+    plugins = component.plugins
+    interval = plugins.sidecar.sync_interval if plugins and plugins.sidecar else None
+    ending = component.termination
+    return Plan(
+        run=request.run,
+        catalog_digest=work.catalog.digest,
+        engine=request.traits.name,
+        layout=layout,
+        store=_store(work),
+        bindings=bindings,
+        volumes=volumes,
+        steps=(*_taken(work), *steps),
+        main=main,
+        sidecars=tuple(
+            _program(item, item.name or f"sidecar-{index}", layout) for index, item in enumerate(run.sidecars or ())
+        ),
+        collect=Collect(
+            outputs=not plugins or plugins.collect_artifacts is not False,
+            logs=not plugins or plugins.collect_logs is not False,
+            sync_interval=10 if interval is None else interval,
+        ),
+        ending=Ending(
+            max_retries=(ending.max_retries or 0) if ending else 0,
+            timeout=ending.timeout if ending else None,
+            ttl=ending.ttl if ending else None,
+        ),
+        service=_service(run) if run.kind == "service" else None,
+        environment=run.environment.model_dump(mode="json", by_alias=True, exclude_none=True)
+        if run.environment
+        else {},
+        plugins=plugins.model_dump(mode="json", by_alias=True, exclude_none=True) if plugins else {},
+        notifications=wanted_notifications(work, names),
+        queue=component.queue or "",
+        queue_limit=work.catalog.queues.get(component.queue or ""),
+        tags=component.tags,
+        job_file=work.job.file,
+        notices=notices_of(work.job, component, work.catalog, bindings, steps, request),
+    )
+
+
+def _known(work: Work, name: str) -> Connection:
+    if name not in work.found:
+        raise Refusal(("connection",), Code.UNKNOWN_CONNECTION, f"there is no connection {name!r}")
+    return work.found[name][0]
+
+
+def _param_variables(values: Mapping[str, Resolved]) -> tuple[Variable, ...]:
+    variables = []
+    for name, item in values.items():
+        to_env = (item.given.to_env if item.given else None) or item.io.to_env
+        if to_env and item.value is not None:
+            variables.append(
+                Variable(name=to_env, value=Text(text=item.context["as_str"]), origin="param", why=f"the input {name}")
+            )
+    return tuple(variables)
+
+
+def _program(container: Container, name: str, layout: Layout, env: tuple[Variable, ...] = ()) -> Program:
+    own = tuple(variable for form in container.env if (variable := _variable(form)))
+    rest = container.model_dump(
+        mode="json", by_alias=True, exclude_none=True, exclude={"command", "args", "env", "working_dir", "name"}
+    )
+    return Program(
+        name=name,
+        command=container.command,
+        args=container.args,
+        env=(*env, *own),
+        working_dir=container.working_dir or layout.work_path,
+        container=rest,
+    )
+
+
+def _variable(form: VariableForm) -> Variable | None:
+    if form.value_from is None:
+        return Variable(name=form.name, value=Text(text=form.value or ""), origin="job")
+    for key, make in (("secretKeyRef", FromSecret), ("configMapKeyRef", FromConfigMap)):
+        ref = form.value_from.get(key)
+        if isinstance(ref, Mapping) and ref.get("name") and ref.get("key"):
+            optional, keys = bool(ref.get("optional")), (str(ref["key"]),)
+            value: Any = (
+                FromSecret(secret=str(ref["name"]), keys=keys, optional=optional)
+                if make is FromSecret
+                else FromConfigMap(config_map=str(ref["name"]), keys=keys, optional=optional)
+            )
+            return Variable(name=form.name, value=value, origin="job")
+    return None
+
+
+def _store(work: Work) -> Store:
+    connection = work.view.store
+    kind = registry.get(connection.kind)
+    access = kind.access(connection) if kind else None
+    if not isinstance(access, (Volume, ObjectStore)):  # pragma: no cover - the catalog's reader has refused it
+        raise InvalidInput(Problem(Code.WRONG_STORE_KIND, f"{connection.name!r} cannot store artifacts"))
+    return Store(connection=connection.name, access=access, prefix=work.request.store_prefix or work.request.run.uuid)
+
+
+def _service(run: Any) -> ServicePorts:
+    return ServicePorts(
+        ports=run.ports or (),
+        rewrite_path=bool(run.rewrite_path),
+        is_external=bool(run.is_external),
+        replicas=1 if run.replicas is None else run.replicas,
+    )
+
+
+def _taken(work: Work) -> tuple[TakeStep, ...]:
+    """``mount``: local files that are taken along, into the working folder."""
+    taken = []
+    for index, item in enumerate(work.job.mount):
+        source, target = _mount_pair(item)
+        if not source:
+            work.issues.append(
+                Issue(("mount", index), Code.BAD_VALUE, "is neither a path nor 'from:to'", "write a path")
+            )
+            continue
+        to = posixpath.normpath(target or posixpath.basename(source.rstrip("/")) or ".")
+        if posixpath.isabs(to) or to.startswith(".."):
+            work.issues.append(
+                Issue(("mount", index), Code.UNSAFE_PATH, f"{target!r} leaves the working folder", "no '..' here")
+            )
+            continue
+        whole = posixpath.normpath(posixpath.join(work.request.base, source))
+        taken.append(
+            TakeStep(name=source, source=whole, path=posixpath.normpath(f"{work.request.layout.work_path}/{to}"))
+        )
+    return tuple(taken)
+
+
+def _mount_pair(item: Any) -> tuple[str, str]:
+    if isinstance(item, str):
+        source, _, target = item.partition(":")
+        return source, target
+    if isinstance(item, Mapping):
+        return str(item.get("from") or ""), str(item.get("to") or "")
+    return "", ""

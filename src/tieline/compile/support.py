@@ -1,0 +1,200 @@
+"""What Tieline does with each field of the format: one table, from which refusals, notices and the docs are made.
+
+A field that is not in the table works. ``CLUSTER`` fields have an effect only where there are pods; ``REFUSED``
+ones are
+errors that say what to do instead; ``NO_EFFECT`` ones are accepted and said once.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from tieline.documents.document import FieldPath
+from tieline.model import job
+
+
+class Level(Enum):
+    """What a field does."""
+
+    WORKS = "works"
+    CLUSTER = "cluster"
+    REFUSED = "refused"
+    NO_EFFECT = "no effect"
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """One row: the level, and what a user is told."""
+
+    level: Level
+    message: str = ""
+
+
+def refused(message: str) -> Support:
+    return Support(Level.REFUSED, message)
+
+
+def cluster(message: str = "") -> Support:
+    return Support(Level.CLUSTER, message)
+
+
+LATER = "is not in this version of Tieline"
+ONE_RUN = refused(f"{LATER}: a file is one run; start one run for each")
+NOT_OURS = Support(Level.NO_EFFECT, "belongs to the older platform; it has no effect in Tieline")
+
+TABLE: dict[tuple[type[BaseModel], str], Support] = {
+    (job.Operation, "hub_ref"): refused("Tieline has no hub; put the component inline or use pathRef"),
+    (job.Operation, "dag_ref"): ONE_RUN,
+    (job.Operation, "url_ref"): refused("is off in this version; download the component and use pathRef"),
+    (job.Operation, "matrix"): ONE_RUN,
+    (job.Operation, "schedule"): refused(f"{LATER}; use cron and `tieline run`"),
+    (job.Operation, "joins"): ONE_RUN,
+    (job.Operation, "events"): ONE_RUN,
+    (job.Operation, "dependencies"): ONE_RUN,
+    (job.Operation, "trigger"): ONE_RUN,
+    (job.Operation, "conditions"): ONE_RUN,
+    (job.Operation, "skip_on_upstream_skip"): ONE_RUN,
+    (job.Shared, "build"): refused(f"{LATER}; build the image first and name it in container.image"),
+    (job.Shared, "template"): refused("Tieline does not run templates of files; remove it"),
+    (job.Shared, "is_approved"): refused("Tieline has no approval of runs; remove it"),
+    (job.Operation, "is_preset"): refused("a preset is no run; put it into the deployment's presets folder"),
+    (job.Shared, "cost"): NOT_OURS,
+    (job.IO, "to_init"): refused(f"{LATER} on an input; write an init entry"),
+    (job.Param, "context_only"): Support(Level.WORKS),
+    (job.Cache, "ttl"): refused(f"{LATER}: runs are not reused; remove cache or set cache.disable"),
+    (job.Cache, "io"): refused(f"{LATER}: runs are not reused; remove cache or set cache.disable"),
+    (job.Cache, "sections"): refused(f"{LATER}: runs are not reused; remove cache or set cache.disable"),
+    (job.Init, "tensorboard"): refused("Tieline has no tensorboard handler; use artifacts or paths"),
+    (job.Init, "lineage_ref"): refused("Tieline has no lineage; use artifacts or paths with a connection"),
+    (job.Init, "artifact_ref"): refused("Tieline has no artifact registry; use artifacts with a connection"),
+    (job.Init, "model_ref"): refused("Tieline has no model registry; use artifacts with a connection"),
+    (job.Hook, "hub_ref"): refused("Tieline has no hub; a hook with a channel's connection works"),
+    (job.Hook, "conditions"): refused(f"{LATER}; use the trigger alone"),
+    (job.Hook, "presets"): refused(f"{LATER} on hooks"),
+    (job.Hook, "queue"): refused(f"{LATER} on hooks"),
+    (job.Hook, "namespace"): refused(f"{LATER} on hooks"),
+    (job.Hook, "params"): refused(f"{LATER} on hooks"),
+    (job.Hook, "disable_defaults"): refused(f"{LATER} on hooks"),
+    (job.Termination, "culling"): refused("Tieline has no culling; use termination.timeout"),
+    (job.Termination, "probe"): refused("Tieline has no activity probes; use termination.timeout"),
+    (job.Termination, "pod_failure_policy"): cluster(),
+    (job.Plugins, "auth"): NOT_OURS,
+    (job.Plugins, "docker"): cluster("the machine's own docker is there if it is there"),
+    (job.Plugins, "shm"): cluster("the machine's own /dev/shm is used"),
+    (job.Plugins, "tmux"): refused("Tieline has no tmux plugin"),
+    (job.Plugins, "sandbox"): refused("Tieline has no sandbox plugin"),
+    (job.Plugins, "ssh"): refused("Tieline has no ssh plugin"),
+    (job.Plugins, "collect_resources"): NOT_OURS,
+    (job.Plugins, "sync_statuses"): NOT_OURS,
+    (job.Plugins, "auto_resume"): NOT_OURS,
+    (job.Plugins, "log_level"): NOT_OURS,
+    (job.Plugins, "external_host"): NOT_OURS,
+    (job.Plugins, "mount_artifacts_store"): Support(Level.WORKS),
+    (job.Sidecar, "sleep_interval"): NOT_OURS,
+    (job.Sidecar, "image"): NOT_OURS,
+    (job.Sidecar, "image_tag"): NOT_OURS,
+    (job.Sidecar, "image_pull_policy"): NOT_OURS,
+    (job.Sidecar, "monitor_logs"): NOT_OURS,
+    (job.Sidecar, "monitor_spec"): NOT_OURS,
+    (job.Sidecar, "no_connections"): NOT_OURS,
+    (job.Sidecar, "resources"): cluster(),
+    (job.Container, "image"): cluster("a process runs the machine's own programs"),
+    (job.Container, "image_pull_policy"): cluster(),
+    (job.Container, "env_from"): cluster("config maps and secrets of a cluster are not read here"),
+    (job.Container, "resources"): cluster("the machine's own limits hold"),
+    (job.Container, "ports"): cluster("ports are the host's own"),
+    (job.Container, "volume_mounts"): cluster("the machine's own paths are used"),
+    (job.Container, "volume_devices"): cluster(),
+    (job.Container, "lifecycle"): cluster(),
+    (job.Container, "liveness_probe"): cluster(),
+    (job.Container, "readiness_probe"): cluster(),
+    (job.Container, "startup_probe"): cluster(),
+    (job.Container, "restart_policy"): cluster(),
+    (job.Container, "resize_policy"): cluster(),
+    (job.Container, "security_context"): cluster(),
+    (job.Container, "stdin"): cluster(),
+    (job.Container, "stdin_once"): cluster(),
+    (job.Container, "tty"): cluster(),
+    (job.Container, "termination_message_path"): cluster(),
+    (job.Container, "termination_message_policy"): cluster(),
+    (job.VariableForm, "value_from"): cluster("the variable is not set here"),
+    (job.RunForm, "volumes"): cluster("emptyDir and hostPath work here; other volumes do not"),
+    (job.RunForm, "environment"): Support(Level.WORKS),
+    (job.RunForm, "rewrite_path"): cluster("a service is reached at its own port"),
+    (job.RunForm, "is_external"): cluster("a service is reached at its own port"),
+    (job.RunForm, "replicas"): cluster("one process runs here"),
+    **{(job.Environment, name): cluster() for name in job.Environment.model_fields},
+}
+"""(form, field) → what Tieline does with it."""
+
+OTHER_RUNS = frozenset(
+    [
+        "tfjob",
+        "pytorchjob",
+        "paddlejob",
+        "mxjob",
+        "xgbjob",
+        "xgboostjob",
+        "mpijob",
+        "rayjob",
+        "raycluster",
+        "daskjob",
+        "daskcluster",
+        "dask",
+        "ray",
+        "sparkjob",
+        "spark",
+        "dag",
+        "flow",
+        "tuner",
+        "notifier",
+        "watchdog",
+        "cleaner",
+        "builder",
+    ]
+)
+
+
+def of(form: type[BaseModel], name: str) -> Support:
+    """The row for a field; of its own form, or of a base of it."""
+    for base in form.__mro__:
+        found = TABLE.get((base, name))
+        if found is not None:
+            return found
+    return Support(Level.WORKS)
+
+
+def walk(
+    form: type[BaseModel], data: Any, path: FieldPath = ()
+) -> Iterator[tuple[type[BaseModel], str, Any, FieldPath]]:
+    """Every field that raw data gives, with the form that it belongs to. Unknown keys are passed over."""
+    if not isinstance(data, Mapping):
+        return
+    names = {spelling: name for name, info in form.model_fields.items() for spelling in (name, info.alias or name)}
+    for key, value in data.items():
+        name = names.get(str(key))
+        if name is None or value is None:
+            continue
+        yield form, name, value, (*path, key)
+        inner = _form_in(form.model_fields[name].annotation)
+        if inner is None:
+            continue
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                yield from walk(inner, item, (*path, key, index))
+        else:
+            yield from walk(inner, value, (*path, key))
+
+
+def _form_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (Union, types.UnionType, tuple):
+        return next((found for item in get_args(annotation) if (found := _form_in(item))), None)
+    return None

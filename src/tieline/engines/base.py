@@ -1,0 +1,51 @@
+"""What every engine is to the rooms above it, and what it tells them while it works."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tieline.model.plan import Step
+from tieline.model.run import Run
+
+
+class Listener(Protocol):
+    """Told what happens, as it happens, from any thread. Must not raise and must not block for long."""
+
+    def status(self, run: Run) -> None:
+        """The run has reached another state."""
+
+    def step(self, step: Step, state: str, detail: str) -> None:
+        """A step ``begins``, is ``done`` or has ``failed``."""
+
+    def output(self, program: str, data: bytes) -> None:
+        """Whole lines that a program printed, as they are saved."""
+
+    def note(self, message: str) -> None:
+        """Something that a person should know: a save that is being retried, a sidecar that ended."""
+
+
+class Silent:
+    """Nobody listens: a detached supervisor, a recovery."""
+
+    def status(self, run: Run) -> None:
+        del run
+
+    def step(self, step: Step, state: str, detail: str) -> None:
+        del step, state, detail
+
+    def output(self, program: str, data: bytes) -> None:
+        del program, data
+
+    def note(self, message: str) -> None:
+        del message
+
+
+@dataclass(slots=True)
+class Controls:
+    """How a run in this process is ended from outside: ``stop`` (TERM, grace, KILL) or ``now`` (KILL)."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    now: threading.Event = field(default_factory=threading.Event)
+    grace: float = 10.0

@@ -1,0 +1,100 @@
+"""Tieline's own steps on this machine: clone, fetch, files and the binding directories, each able to be stopped."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tieline.engines.base import Listener
+from tieline.engines.process.environment import Resolve
+from tieline.engines.process.folders import RunFolder
+from tieline.errors import StepFailed, TielineError
+from tieline.git.checkout import checkout
+from tieline.model.access import ObjectStore, Volume
+from tieline.model.plan import CloneStep, FetchStep, FileStep, Layout, Plan, Step, TakeStep
+from tieline.steps.binding_directory import write_bindings
+from tieline.steps.fetch import fetch
+from tieline.steps.files import take, write_file
+from tieline.stores.opening import open_store
+
+POLL = 0.02
+
+
+@dataclass(slots=True)
+class StepRunner:
+    """Carries steps out for one attempt. ``code`` collects the exact commits."""
+
+    plan: Plan
+    folder: RunFolder
+    listener: Listener
+    resolve: Resolve
+    code: list[dict[str, str]] = field(default_factory=list)
+
+    def write_bindings(self) -> None:
+        """The directory of every connection, before anything else."""
+
+        def resolve(value: Any) -> bytes | None:
+            text = self.resolve(value)
+            return None if text is None else text.encode()
+
+        write_bindings(self.plan.bindings, Path(self.plan.layout.binding_root), resolve)
+
+    def carry_out(self, step: Step, stop: Callable[[], bool]) -> str:
+        """Do one step in a thread of its own, so that a stop is seen; what was done, in words."""
+        cancel = threading.Event()
+        done: list[str] = []
+        failed: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                done.append(self._do(step, cancel))
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=work, name=f"step-{step.name}", daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(POLL)
+            if not cancel.is_set() and stop():
+                cancel.set()
+                thread.join(10.0)
+                break
+        for error in failed:
+            self.listener.step(step, "failed", str(error))
+            raise error if isinstance(error, TielineError) else StepFailed.from_error(error)
+        return done[0] if done else "cancelled"
+
+    def _do(self, step: Step, cancel: threading.Event) -> str:
+        match step:
+            case CloneStep():
+                return self._clone(step, cancel)
+            case FetchStep():
+                return self._fetch(step)
+            case FileStep():
+                write_file(step, Path(self.plan.layout.context_path))
+                return f"{len(step.content.encode())} bytes"
+            case TakeStep():
+                return str(take(step, Path(self.plan.layout.context_path)))
+            case _:
+                raise TypeError(f"{step.type} is no step of Tieline's own")
+
+    def _clone(self, step: CloneStep, cancel: threading.Event) -> str:
+        checked = checkout(step.remote, Path(step.path), cancel=cancel)
+        self.code.append({"connection": step.connection or "", "url": step.remote.url, "commit": checked.commit})
+        return f"{checked.ref or step.remote.revision or 'HEAD'} at {checked.commit[:12]}"
+
+    def _fetch(self, step: FetchStep) -> str:
+        return str(fetch(step, open_store(step.source, claims_of(step.source, self.plan.layout))))
+
+
+def claims_of(source: Volume | ObjectStore, layout: Layout) -> dict[str, str]:
+    """The folder that stands for the source's claim, made if it is not there yet."""
+    if not isinstance(source, Volume) or source.claim is None:
+        return {}
+    folder = layout.claim_path(source.claim)
+    os.makedirs(folder, exist_ok=True)
+    return {source.claim: folder}

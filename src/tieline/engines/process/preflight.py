@@ -1,0 +1,116 @@
+"""What this machine must have before a plan is accepted: programs, folders, a store that can be written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from tieline.engines.process.environment import environment
+from tieline.errors import Code, Place, Problem, Refused
+from tieline.model.access import ObjectStore, Volume
+from tieline.model.binding import Binding, HostPathSource, Text
+from tieline.model.plan import CloneStep, FetchStep, Plan, ProgramStep, TakeStep
+
+NO_SECRETS = "this version has no source of secrets on this machine; use the connection without one"
+NO_BUCKETS = "this version opens folders only: host_path and volume_claim"
+
+
+def preflight(plan: Plan, environ: Mapping[str, str]) -> None:
+    """Raises Refused with everything that is missing."""
+    problems = [*_secrets(plan), *_sources(plan), *_store(plan), *_programs(plan, environ)]
+    if problems:
+        raise Refused(*problems)
+
+
+def _problem(code: Code, where: str, message: str, hint: str) -> Problem:
+    return Problem(code, message, hint, Place(field=where))
+
+
+def _secrets(plan: Plan) -> Iterable[Problem]:
+    for binding in plan.bindings:
+        for name in sorted(_required(binding)):
+            yield _problem(Code.SECRET_MISSING, f"connections[{binding.connection}]", f"it needs {name}", NO_SECRETS)
+    for step in plan.steps:
+        if isinstance(step, CloneStep) and step.remote.credentials.secret:
+            name = f"the secret {step.remote.credentials.secret!r}"
+            yield _problem(Code.SECRET_MISSING, f"init[{step.name}]", f"it needs {name}", NO_SECRETS)
+    for program in (plan.main, *plan.sidecars):
+        for variable in program.env:
+            if not isinstance(variable.value, Text) and not variable.value.optional:
+                yield _problem(
+                    Code.SECRET_MISSING,
+                    f"{program.name}.env[{variable.name}]",
+                    "its value comes from a secret",
+                    NO_SECRETS,
+                )
+
+
+def _required(binding: Binding) -> set[str]:
+    names = {f"the {_words(item.resource)} {item.name!r}" for item in binding.resources}
+    for mount in binding.mounts:
+        if mount.source.type == "resource":
+            names.add(f"the {_words(mount.source.resource)} {mount.source.name!r}")
+    return names
+
+
+def _words(resource: str) -> str:
+    return "secret" if resource == "secret" else "config map"
+
+
+def _sources(plan: Plan) -> Iterable[Problem]:
+    for binding in plan.bindings:
+        for mount in binding.mounts:
+            if isinstance(mount.source, HostPathSource) and not os.path.isdir(mount.source.path):
+                yield _missing(f"connections[{binding.connection}]", mount.source.path)
+    for step in plan.steps:
+        if isinstance(step, TakeStep) and not os.path.lexists(step.source):
+            yield _missing("mount", step.source)
+        if isinstance(step, FetchStep) and isinstance(step.source, ObjectStore):
+            yield _problem(Code.UNSUPPORTED, f"init[{step.name}]", f"{step.connection!r} is a bucket", NO_BUCKETS)
+        elif isinstance(step, FetchStep) and step.source.host_path and not os.path.isdir(step.source.host_path):
+            yield _missing(f"init[{step.name}]", step.source.host_path)
+
+
+def _missing(where: str, path: str) -> Problem:
+    what = "is no folder" if os.path.exists(path) and where != "mount" else "is not there"
+    return _problem(Code.PATH_MISSING, where, f"{path} {what} on this machine", "make it, or correct the path")
+
+
+def _store(plan: Plan) -> Iterable[Problem]:
+    access, where = plan.store.access, f"artifactsStore[{plan.store.connection}]"
+    if not isinstance(access, Volume):
+        yield _problem(Code.UNSUPPORTED, where, "it is a bucket", NO_BUCKETS)
+        return
+    path = access.host_path or plan.layout.claim_path(access.claim or "")
+    if access.read_only:
+        yield _problem(Code.STORE_FAILED, where, "it is readOnly", "outputs and logs have to be written there")
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        yield _problem(
+            Code.STORE_FAILED, where, f"{path} cannot be made: {error.strerror}", "correct the path or its rights"
+        )
+        return
+    if not os.access(path, os.W_OK | os.X_OK):
+        yield _problem(Code.STORE_FAILED, where, f"{path} cannot be written", "correct its rights")
+
+
+def _programs(plan: Plan, environ: Mapping[str, str]) -> Iterable[Problem]:
+    def text(value: object) -> str | None:
+        return value.text if isinstance(value, Text) else None
+
+    if any(isinstance(step, CloneStep) for step in plan.steps) and shutil.which("git") is None:
+        yield _problem(Code.PROGRAM_MISSING, "init", "there is no git program", "install git")
+    prepared = any(isinstance(step, ProgramStep) for step in plan.steps)
+    for program in (plan.main, *plan.sidecars):
+        name = (*program.command, *program.args, "")[0]
+        if not name or "/" in name or "$(" in name or prepared:
+            continue
+        env = environment(plan, program, 1, environ, text, bound=True)
+        if shutil.which(name, path=env.get("PATH", os.defpath)) is None:
+            yield _problem(
+                Code.PROGRAM_MISSING, f"{program.name}.command", f"there is no program {name!r} on this machine",
+                "a process has no image: install it, or give its path",
+            )  # fmt: skip

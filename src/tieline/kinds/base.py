@@ -1,0 +1,103 @@
+"""What a kind of connection is: three pure answers. Nobody outside this package knows a kind by name.
+
+A kind says its **schema** (what the catalog may write), what it **binds** into a job, and the **access** that adapters
+and probes need to open it. A new kind is one new module here, or a third-party package that names a
+:class:`Kind` in the entry point group ``tieline.kinds``; nothing else changes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from tieline.kinds.bindings import SAFE_ENTRY
+from tieline.model.access import Access
+from tieline.model.binding import Binding
+from tieline.model.connection import Connection
+from tieline.model.form import Form
+
+Complaint = tuple[str, str, str]
+"""A field (``secret.mountPath``), what is wrong with it, what to do."""
+
+
+class Kind(ABC):
+    """One kind of external system. Instances have no state."""
+
+    name: ClassVar[str]
+    """The word in the catalog: ``kind: s3``."""
+    family: ClassVar[str]
+    """volumes, buckets, code, images, clouds, databases, services, channels or custom."""
+    title: ClassVar[str]
+    """One line for people: what it connects to."""
+    schema: ClassVar[type[Form]]
+    """The typed form of the connection's ``schema``. One that allows extra keys makes them extra entries, with a
+    warning that names the nearest known key."""
+    needs_schema: ClassVar[bool] = True
+    """Whether a connection without a ``schema`` is an error."""
+    relative_paths: ClassVar[tuple[str, ...]] = ()
+    """Schema fields (spelt as in the file: ``hostPath``) that are paths of this machine, or may be (git's ``url``).
+    A relative path there is relative to the catalog's file: the reader makes it absolute, and then validates."""
+    auth_methods: ClassVar[tuple[str, ...]] = ("secret", "anonymous")
+    """What ``auth.method`` may say."""
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ()
+    """Connections as a catalog has them: a minimal one first, a full one last. Shown in the docs."""
+
+    @abstractmethod
+    def bind(self, connection: Connection) -> Binding:
+        """What the connection puts into the main program; pure."""
+
+    @abstractmethod
+    def access(self, connection: Connection) -> Access:
+        """How to open it; pure."""
+
+    def check(self, connection: Connection) -> list[Complaint]:
+        """Rules that the schema alone can't say: ``(field, what is wrong, what to do)`` for each that is broken."""
+        return [
+            *_auth(connection, self.name, self.auth_methods),
+            *_twice(connection),
+            *_extra_entries(connection, self.name),
+        ]
+
+
+def _auth(connection: Connection, kind: str, methods: tuple[str, ...]) -> Iterator[Complaint]:
+    auth = connection.auth
+    if auth is None:
+        return
+    if auth.method not in methods:
+        known = ", ".join(methods) if methods else "no auth at all"
+        yield "auth.method", f"the kind {kind} can't use {auth.method}", f"it takes {known}"
+    elif auth.method == "secret" and connection.secret is None:
+        yield "auth.method", "it says secret, and the connection names none", "add secret: {name: …}"
+    elif auth.method == "assume-role" and not auth.role:
+        yield "auth.role", "assume-role needs the role to take on", "add role: to auth"
+
+
+def _twice(connection: Connection) -> Iterator[Complaint]:
+    names = [variable.name for variable in connection.env]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            yield f"env.{number}.name", f"{name} is already in this list", "keep one of them"
+    taken = getattr(connection.schema_, "mount_path", None)
+    for field, ref in (("secret", connection.secret), ("configMap", connection.config_map)):
+        if ref is None or ref.mount_path is None:
+            continue
+        if ref.mount_path == taken:
+            yield f"{field}.mountPath", f"something else of this connection is at {taken}", "use another path"
+        taken = taken or ref.mount_path
+
+
+def _extra_entries(connection: Connection, kind: str) -> Iterator[Complaint]:
+    for name in getattr(connection.schema_, "model_extra", None) or {}:
+        if not SAFE_ENTRY.match(name):
+            yield (
+                f"schema.{name}",
+                "this key can't be the name of a file",
+                "use letters, digits, '.', '_' and '-': every key becomes a file of the binding directory",
+            )
+        elif name in ("type", "provider"):
+            yield (
+                f"schema.{name}",
+                f"the file {name} of the binding directory says what the connection is: {kind}",
+                "use another key",
+            )

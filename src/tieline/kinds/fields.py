@@ -1,0 +1,166 @@
+"""The kinds of text that schemas are made of: hosts, ports, paths, addresses; each says what its right form looks like.
+
+A refused value is never quoted: it may hold a password. A message has two halves, split by ``|``: what is wrong, and
+what to do. The same patterns reach the JSON Schema, so that an editor refuses what the reader refuses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from tieline.model.form import Form
+
+
+class FreeForm(Form):
+    """A schema that takes unknown keys, as further entries of the binding."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Text that matches a pattern as a whole. ``traps``: patterns of known mistakes, each with a message of its own.
+
+    One regular expression says yes to what is right, which is the usual case; only what is wrong is looked at twice.
+    """
+
+    pattern: str
+    wrong: str
+    right: str
+    traps: tuple[tuple[str, str], ...] = ()
+    accepts: Callable[[str], re.Match[str] | None] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        refused = (trap if trap.startswith("^") else rf"(?s:.*)(?:{trap})" for trap, _ in self.traps)
+        whole = "".join(f"(?!{trap})" for trap in refused) + self.pattern
+        object.__setattr__(self, "accepts", re.compile(whole).fullmatch)  # `$` alone would let a line end pass
+
+    def check(self, value: str) -> str:
+        """The value itself; ValueError with both halves of the message otherwise."""
+        if self.accepts(value):
+            return value
+        for trap, message in self.traps:
+            if re.search(trap, value):
+                raise ValueError(message)
+        raise ValueError(f"{self.wrong}|{self.right}")
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        refused = [{"not": {"pattern": pattern}} for pattern, _ in self.traps]
+        return {**handler(schema), "pattern": self.pattern, **({"allOf": refused} if refused else {})}
+
+
+class ScalarText:
+    """Text that YAML may have read as a number or a boolean (``database: 0``)."""
+
+    @staticmethod
+    def text(value: Any) -> Any:
+        if isinstance(value, bool):
+            return str(value).lower()
+        return str(value) if isinstance(value, (int, float)) else value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.text, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "type": ["string", "number", "boolean"]}
+
+
+class DecimalNumber:
+    """A whole number, also as decimal text (``"5432"``); neither a boolean nor a fraction."""
+
+    @staticmethod
+    def number(value: Any) -> Any:
+        if isinstance(value, str) and value.isascii() and value.isdecimal():
+            return int(value)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError("this is no whole number|write it in digits: 5432")
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.number, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [handler(schema), {"type": "string", "pattern": "^[0-9]+$"}]}
+
+
+PASSWORD_IN_URL = r"^[A-Za-z][A-Za-z0-9+.:-]*://[^/?#]*:[^/?#]*@"  # noqa: S105
+PASSWORD_IN_QUERY = r"[?&;]([Pp][Aa][Ss][Ss][Ww][Oo][Rr][Dd]|[Pp][Ww][Dd])="  # noqa: S105
+NO_PASSWORD = "there is a password in the address|credentials belong into a secret: leave them out of the address and name the secret in 'secret'"  # noqa: S105, E501
+PASSWORD_TRAPS = ((PASSWORD_IN_URL, NO_PASSWORD), (PASSWORD_IN_QUERY, NO_PASSWORD))
+
+Scalar = Annotated[str, ScalarText()]
+Port = Annotated[int, Field(ge=1, le=65535), DecimalNumber()]
+Count = Annotated[int, Field(ge=1), DecimalNumber()]
+Options = dict[str, Scalar]
+
+Host = Annotated[
+    str,
+    Shape(
+        r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*|[A-Za-z0-9/][A-Za-z0-9._,/-]*)$",
+        "this is no host's name or address",
+        "write it without scheme, user and port, like db.example.org; the port has its own field",
+    ),
+]
+HttpUrl = Annotated[
+    str,
+    Shape(
+        r"^https?://[^\s/?#@]+([/?#]\S*)?$",
+        "this is no http address",
+        "write it like https://host.example.org:8443/path",
+        PASSWORD_TRAPS,
+    ),
+]
+Proxy = Annotated[
+    str,
+    Shape(
+        r"^(https?|socks5h?)://[^\s/?#@]+/?$",
+        "this is no proxy's address",
+        "write it like http://proxy.example.org:3128",
+        PASSWORD_TRAPS,
+    ),
+]
+MountPath = Annotated[
+    str,
+    Shape(
+        r"^/(?!(.*/)?\.\.(/|$))[^\x00-\x1f]*$",
+        "this is no absolute path without '..'",
+        "write where it appears in the job, like /data",
+    ),
+]
+SubPath = Annotated[
+    str,
+    Shape(
+        r"^(?!/)(?!(.*/)?\.\.(/|$))[^\x00-\x1f]+$",
+        "this is no relative path without '..'",
+        "write a folder below the volume's top, like team-a/images",
+    ),
+]
+MachinePath = Annotated[
+    str,
+    Shape(
+        r"^(?!.*://)(?:/(?!(?:.*/)?\.\.(?:/|$))|(?:\.\./)*(?!/)(?!(?:.*/)?\.\.(?:/|$))(?=.))[^\x00-\x1f]*$",
+        "this is no path of a machine",
+        "write an absolute path without '..', or one that is relative to the catalog's file, like ./data",
+    ),
+]
+Region = Annotated[
+    str,
+    Shape(r"^[A-Za-z0-9-]+$", "this is no region's name", "write it like eu-central-1"),
+]
+ResourceName = Annotated[
+    str,
+    Shape(
+        r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$",
+        "this is no name of a Kubernetes object",
+        "use small letters, digits, '-' and '.', like training-data",
+    ),
+]

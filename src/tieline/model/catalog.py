@@ -1,0 +1,127 @@
+"""The deployment file's forms, and the catalog that they become: every connection that a namespace may see, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from tieline.model.connection import AbsolutePath, Connection, Name, RelativePath
+from tieline.model.form import Form
+
+DEFAULT_NAMESPACE = "default"
+
+
+class Persistence(Form):
+    """A volume that Tieline's own components keep things on: a host path or an existing claim."""
+
+    mount_path: AbsolutePath
+    host_path: str | None = None
+    """A path of the host. Not together with ``existingClaim``."""
+    existing_claim: str | None = None
+    """The name of a PersistentVolumeClaim."""
+    sub_path: RelativePath | None = None
+    read_only: bool = False
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Persistence:
+        if self.host_path and self.existing_claim:
+            raise ValueError("hostPath and existingClaim are both given|keep one of them")
+        return self
+
+
+class ClaimFolder(Form):
+    """The local folder that stands for a claim where there are no claims (on a laptop)."""
+
+    host_path: str
+    """A folder of this machine; relative paths are relative to the deployment file."""
+
+
+class PersistenceSection(Form):
+    """Volumes of the deployment."""
+
+    repos: Persistence | None = None
+    """Where hosted repositories and mirrors live."""
+    logs: Persistence | None = None
+    claims: dict[str, ClaimFolder] = Field(default_factory=dict)
+    """On a laptop: which folder stands for which claim. Default: a folder in Tieline's home."""
+
+
+class ClusterForm(Form):
+    """A Kubernetes cluster: a context of the kubeconfig, or the agent that serves it."""
+
+    context: str | None = None
+    agent: str | None = None
+
+
+class NamespaceForm(Form):
+    """A namespace's own catalog, and what it takes from the shared one."""
+
+    cluster: str | None = None
+    inherit: Literal["all", "none"] | tuple[Name, ...] = "none"
+    """``all``, ``none`` or a list of names of the shared catalog."""
+    artifacts_store: dict[str, Any] | None = None
+    connections: tuple[dict[str, Any], ...] = ()
+    notification_connections: tuple[dict[str, Any], ...] = ()
+
+
+class QueueForm(Form):
+    """A concurrency limit, by name."""
+
+    concurrency: Annotated[int, Field(ge=1, le=100_000)]
+    """How many runs of this queue may be under way at once."""
+
+
+class DeploymentForm(Form):
+    """The deployment file, ``tieline.yaml``. Its connections are read by their kinds afterwards."""
+
+    version: float | str | None = None
+    artifacts_store: dict[str, Any] | None = None
+    """Where outputs and logs are kept: host_path, volume_claim, gcs, s3 or wasb. Default: a local folder."""
+    connections: tuple[Any, ...] = ()
+    """The shared catalog."""
+    notification_connections: tuple[Any, ...] = ()
+    """Connections that are used for notifications only."""
+    persistence: PersistenceSection = Field(default_factory=PersistenceSection)
+    namespaces: dict[Name, NamespaceForm] = Field(default_factory=dict)
+    """A catalog per namespace."""
+    clusters: dict[Name, ClusterForm] = Field(default_factory=dict)
+    queues: dict[Name, QueueForm] = Field(default_factory=dict)
+    """Concurrency limits that a job asks for with ``queue``."""
+    presets: str | None = None
+    """The folder of presets; relative to this file. Default: ``presets``."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one namespace sees. ``names`` iterates in the file's order."""
+
+    namespace: str
+    store: Connection
+    connections: Mapping[str, Connection]
+    notifications: Mapping[str, Connection]
+    cluster: str = ""
+
+    def __iter__(self) -> Iterator[Connection]:
+        yield from self.connections.values()
+        yield from self.notifications.values()
+
+    def get(self, name: str) -> Connection | None:
+        return self.connections.get(name) or self.notifications.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """A deployment file that was read and found right. ``views`` has an entry for every namespace by name."""
+
+    file: str
+    digest: str
+    views: Mapping[str, View]
+    persistence: PersistenceSection
+    claims: Mapping[str, str] = field(default_factory=dict)
+    clusters: Mapping[str, ClusterForm] = field(default_factory=dict)
+    queues: Mapping[str, int] = field(default_factory=dict)
+    presets: str = ""
+    default_store: bool = False

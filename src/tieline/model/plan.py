@@ -1,0 +1,208 @@
+"""The plan: one job, one catalog and one run identity turned into what any engine can carry out.
+
+A plan is a JSON document with a version. It can be printed, stored with the run and carried out again. It holds
+*references* to secrets, never a value. Paths in it are those of the engine's :class:`Layout`, so nothing is left to
+render.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tieline.model.access import GitRemote, ObjectStore, Volume
+from tieline.model.binding import Binding, Mount, Variable
+from tieline.model.form import Plain
+
+PLAN_VERSION = 1
+
+
+class Identity(Plain):
+    """Who the run is. ``uuid`` is 32 hex digits."""
+
+    uuid: str
+    name: str
+    project: str
+    namespace: str
+    kind: Literal["job", "service"]
+    attempt: int = 1
+    owner: str = ""
+    created_at: str  # ISO 8601, UTC
+
+
+class Layout(Plain):
+    """Where an engine puts things, as the *job* sees them. Absolute paths.
+
+    ``claims`` maps a claim's name to the local folder that stands for it, where the engine has no claims (default: one
+    of its name in ``claims_root``); ``real_mounts`` says whether a catalog's ``mountPath`` is true for the job
+    (else templates and variables give the true path).
+    """
+
+    context_path: str
+    artifacts_path: str
+    outputs_path: str
+    work_path: str
+    binding_root: str
+    store_path: str = ""
+    real_mounts: bool = False
+    claims: dict[str, str] = Field(default_factory=dict)
+    claims_root: str = ""
+
+    def claim_path(self, claim: str) -> str:
+        """The local folder that stands for a claim."""
+        return self.claims.get(claim) or f"{self.claims_root}/{claim}"
+
+
+class FetchItem(Plain):
+    """One thing to copy: ``source`` is relative to the store's prefix, ``target`` to the step's path; "" is all."""
+
+    source: str
+    target: str
+    what: Literal["file", "dir", "any"] = "any"
+
+
+class CloneStep(Plain):
+    """Check a git repository out at exactly one commit. A missing revision is an error."""
+
+    type: Literal["clone"] = "clone"
+    name: str
+    connection: str | None
+    remote: GitRemote
+    path: str
+
+
+class FetchStep(Plain):
+    """Copy files out of a store or volume. A missing item is an error that names it."""
+
+    type: Literal["fetch"] = "fetch"
+    name: str
+    connection: str
+    source: ObjectStore | Volume = Field(discriminator="type")
+    items: tuple[FetchItem, ...]
+    path: str
+
+
+class FileStep(Plain):
+    """Write one file."""
+
+    type: Literal["file"] = "file"
+    name: str
+    path: str
+    content: str
+    mode: int = 0o644
+
+
+class TakeStep(Plain):
+    """Bring local files that were given with the job (``mount: [from:to]``)."""
+
+    type: Literal["take"] = "take"
+    name: str
+    source: str  # absolute, on the submitting machine
+    path: str
+
+
+class Program(Plain):
+    """A program to run: the main one, a sidecar, or a user's own init step.
+
+    ``container`` keeps what only a cluster can do (image, resources, probes …), as it stood in the file.
+    """
+
+    name: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: tuple[Variable, ...] = ()
+    working_dir: str
+    container: dict[str, Any] = Field(default_factory=dict)
+
+
+class ProgramStep(Plain):
+    """A user's own init container; on this machine a local command."""
+
+    type: Literal["program"] = "program"
+    name: str
+    program: Program
+
+
+Step = Annotated[CloneStep | FetchStep | FileStep | TakeStep | ProgramStep, Field(discriminator="type")]
+
+
+class Store(Plain):
+    """The artifacts store, and the run's own folder in it."""
+
+    connection: str
+    access: ObjectStore | Volume = Field(discriminator="type")
+    prefix: str
+
+
+class Collect(Plain):
+    """What the collector saves. ``sync_interval``: seconds between saves; -1: only at the end."""
+
+    outputs: bool = True
+    logs: bool = True
+    sync_interval: int = 10
+
+
+class Ending(Plain):
+    """``termination``: retries, seconds until the job is ended, seconds that its work folder is kept."""
+
+    max_retries: int = 0
+    timeout: int | None = None
+    ttl: int | None = None
+
+
+class Notify(Plain):
+    """Who is told, when: ``trigger`` is a status or ``done``."""
+
+    connection: str
+    trigger: str
+
+
+class ServicePorts(Plain):
+    """What a service listens on, and how it is reached in a cluster."""
+
+    ports: tuple[int, ...] = ()
+    rewrite_path: bool = False
+    is_external: bool = False
+    replicas: int = 1
+
+
+class Notice(Plain):
+    """Something that the file says and that has no effect here, or differs here; said once."""
+
+    field: str
+    message: str
+
+
+class Plan(Plain):
+    """The whole of it."""
+
+    version: int = PLAN_VERSION
+    run: Identity
+    catalog_digest: str
+    engine: str
+    layout: Layout
+    store: Store
+    bindings: tuple[Binding, ...] = ()
+    volumes: tuple[Mount, ...] = ()
+    steps: tuple[Step, ...] = ()
+    main: Program
+    sidecars: tuple[Program, ...] = ()
+    collect: Collect = Collect()
+    ending: Ending = Ending()
+    service: ServicePorts | None = None
+    environment: dict[str, Any] = Field(default_factory=dict)
+    plugins: dict[str, Any] = Field(default_factory=dict)
+    notifications: tuple[Notify, ...] = ()
+    queue: str = ""
+    queue_limit: int | None = None
+    tags: tuple[str, ...] = ()
+    job_file: str = ""
+    notices: tuple[Notice, ...] = ()
+
+
+class Traits(Plain):
+    """What compile has to know of an engine: its name, and whether it has images and pods."""
+
+    name: str
+    pods: bool = False

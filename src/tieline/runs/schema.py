@@ -1,0 +1,119 @@
+"""The tables of the record, in portable SQLAlchemy Core, and the revision that they correspond to.
+
+The same code serves SQLite and PostgreSQL, so the types are the ones on which both agree: times and JSON are
+text. ``tests/integration/test_runs_migrations.py`` keeps these tables and the migrations equal.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+HEAD = "0001"
+"""The newest revision in ``migrations/versions``: opening a record compares it without importing Alembic."""
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware time as ISO 8601 text in UTC with microseconds: SQLite has no type that keeps the zone."""
+
+    impl = String(32)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> str | None:
+        return None if value is None else value.astimezone(UTC).isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
+        return None if value is None else datetime.fromisoformat(value)
+
+
+def safe_text(text: str) -> str:
+    """Text that every database and terminal takes. A file name or a program's message may hold bytes that are not
+    UTF-8 (surrogates in Python) or NUL, which PostgreSQL refuses: they are kept as visible escapes."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+class SafeText(TypeDecorator[str]):
+    """Text that is stored as :func:`safe_text`."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
+        return None if value is None else safe_text(value)
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, SafeText, nullable=False)
+
+
+METADATA = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+RUNS = Table(
+    "runs",
+    METADATA,
+    Column("id", Integer, primary_key=True),  # the order of acceptance: clocks go backwards, this does not
+    Column("uuid", SafeText, nullable=False, unique=True),
+    _text("name"),
+    _text("project"),
+    _text("namespace"),
+    _text("kind"),
+    _text("engine"),
+    _text("status"),
+    Column("attempt", Integer, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Column("started_at", UtcTime),
+    Column("finished_at", UtcTime),
+    _text("reason"),
+    _text("message"),
+    Column("exit_code", Integer),
+    Column("stop_requested", Boolean, nullable=False),
+    _text("job_file"),
+    _text("catalog_digest"),
+    _text("store"),
+    _text("store_prefix"),
+    _text("queue"),
+    _text("tags"),
+    _text("code"),
+    Column("outcome", SafeText),
+    _text("plan"),
+)
+Index(None, RUNS.c.name)
+Index(None, RUNS.c.status)
+
+
+def _run() -> Column[str]:
+    return Column("run", SafeText, ForeignKey("runs.uuid", ondelete="CASCADE"), primary_key=True)
+
+
+EVENTS = Table(
+    "events",
+    METADATA,
+    _run(),
+    Column("sequence", Integer, primary_key=True),
+    Column("at", UtcTime, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    _text("status"),
+    _text("reason"),
+    _text("message"),
+)
+
+RUN_CONNECTIONS = Table(
+    "run_connections",
+    METADATA,
+    _run(),
+    Column("connection", SafeText, primary_key=True),
+    _text("namespace"),
+)
+Index(None, RUN_CONNECTIONS.c.connection, RUN_CONNECTIONS.c.namespace)

@@ -1,0 +1,49 @@
+"""What is written to the record, inside a transaction that :mod:`tieline.runs.record` has begun."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.engine import Connection
+
+from tieline.model.run import NewRun, Run
+from tieline.runs.rows import encoded, new_run_row
+from tieline.runs.schema import EVENTS, RUN_CONNECTIONS, RUNS
+
+
+def insert_run(connection: Connection, new: NewRun, at: datetime) -> None:
+    """The run and the connections that it uses."""
+    connection.execute(insert(RUNS), new_run_row(new, at))
+    uses = [
+        {"run": new.uuid, "connection": name, "namespace": new.namespace} for name in dict.fromkeys(new.connections)
+    ]
+    if uses:
+        connection.execute(insert(RUN_CONNECTIONS), uses)
+
+
+def change(connection: Connection, uuid: str, fields: dict[str, Any]) -> None:
+    """Set fields of the run."""
+    connection.execute(update(RUNS).where(RUNS.c.uuid == uuid).values(encoded(fields)))
+
+
+def append_event(connection: Connection, run: Run) -> None:
+    """Record how the run stands now as its next event."""
+    last = select(func.coalesce(func.max(EVENTS.c.sequence), 0)).where(EVENTS.c.run == run.uuid).scalar_subquery()
+    connection.execute(
+        insert(EVENTS).values(
+            run=run.uuid,
+            sequence=last + 1,
+            at=run.updated_at,
+            attempt=run.attempt,
+            status=run.status,
+            reason=run.reason,
+            message=run.message,
+        )
+    )
+
+
+def delete_run(connection: Connection, uuid: str) -> None:
+    """Forget the run; its events and its uses of connections go with it."""
+    connection.execute(delete(RUNS).where(RUNS.c.uuid == uuid))

@@ -1,0 +1,193 @@
+"""Copying a file or a folder out of a store into a run's folder: what fetch and take have in common.
+
+Dotfiles, empty folders, files' times and permission bits are kept. Links are links in the copy, never what they lead
+to. What is neither file, folder nor link (a pipe, a socket) is left out, and said.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from tieline.errors import Code, StepFailed, TielineError, nearest
+from tieline.steps.paths import folder_inside
+from tieline.stores import FolderStore, Stat, Store, StoreTrouble, Why, shown
+
+_LOOKED_AT = 5000  # names that are compared to find the one that was meant
+
+
+@dataclass(slots=True)
+class Copied:
+    """What a step brought: counts, and what people should know about it."""
+
+    files: int = 0
+    bytes: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+class Copier:
+    """Copies from ``store``. ``name`` is what messages call it; ``avoid`` a folder never to copy (the run's own).
+
+    ``foreign_links``: whether a link that leaves the copied folder is kept (it leads to the same place as before) or
+    refused. ``without``: names that are left out wherever they are.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        *,
+        avoid: Path,
+        cancel: threading.Event | None = None,
+        foreign_links: bool = False,
+        without: frozenset[str] = frozenset(),
+    ) -> None:
+        self.copied = Copied()
+        self._store, self._name, self._cancel = store, name, cancel
+        self._foreign_links, self._without = foreign_links, without
+        self._avoid = _key_of(store, avoid)
+
+    def find(self, source: str) -> Stat:
+        """What is at ``source``, a link followed where it stays inside the store; an error when nothing is."""
+        found = self._store.stat(source)
+        if found is None:
+            raise self._missing(source)
+        if found.what != "link":
+            return found
+        if found.points_to is None:
+            raise self._leaving(found)
+        real = self._store.stat(found.points_to)
+        if real is None:
+            raise _absent(f"{self._quoted(source)} is a link to {shown(found.link)!r}, which is not there", "")
+        return real
+
+    def file(self, found: Stat, target: Path) -> None:
+        """Copy one file; ``target`` is where it will be."""
+        if self._cancel is not None and self._cancel.is_set():
+            raise StepFailed.of(Code.STOPPED, f"the run was stopped while copying from {self._name}")
+        self._store.fetch_file(found.key, target)
+        self.copied.files += 1
+        self.copied.bytes += found.size
+
+    def tree(self, top: str, target: Path) -> None:
+        """Copy what is in the folder ``top`` into ``target``, beside what is there."""
+        self._not_into_itself(top, target)
+        target.mkdir(parents=True, exist_ok=True)
+        left_out = ""
+        for entry in self._store.walk(top):
+            if left_out and entry.key.startswith(left_out):
+                continue
+            left_out = ""
+            if self._is_left_out(entry):
+                left_out = entry.key + "/"
+                continue
+            relative = entry.key[len(top) + 1 :] if top else entry.key
+            self._entry(entry, top, relative, target)
+
+    def _not_into_itself(self, top: str, target: Path) -> None:
+        place = _key_of(self._store, target)
+        if place is None or not _is_in(place, top) or (self._avoid and _is_in(place, self._avoid)):
+            return
+        raise StepFailed.of(
+            Code.UNSAFE_PATH,
+            f"the folder {self._quoted(top)} cannot be copied into itself, to {shown(str(target))!r}",
+            "give this init entry a path elsewhere",
+        )
+
+    def _is_left_out(self, entry: Stat) -> bool:
+        if entry.key == self._avoid:
+            self.copied.notes.append(f"{self._quoted(entry.key)} is this run's own folder: not copied")
+            return True
+        return entry.key.rpartition("/")[2] in self._without
+
+    def _entry(self, entry: Stat, top: str, relative: str, target: Path) -> None:
+        place = target / relative
+        if entry.what == "dir":
+            folder_inside(target, relative).mkdir(exist_ok=True)  # a link that is there may not lead us out
+        elif entry.what == "file":
+            self.file(entry, place)
+        elif entry.what == "link":
+            text = self._link_text(entry, top)
+            with suppress(FileNotFoundError):
+                place.unlink()
+            place.symlink_to(text)
+        else:
+            self.copied.notes.append(
+                f"{self._quoted(entry.key)} is not a file (a pipe, a socket, a device): not copied"
+            )
+
+    def _link_text(self, link: Stat, top: str) -> str:
+        """What the copy of a link says, so that it leads to the copy of what the link leads to."""
+        here = os.path.dirname(link.key)
+        if link.points_to is not None and _is_in(link.points_to, top):
+            # Its own words, unless they climb above what is copied: there the names may be others.
+            below = os.path.relpath(here or ".", top or ".")
+            plain = os.path.normpath(os.path.join(below, link.link))
+            return link.link if _is_in(plain, "") else os.path.relpath(link.points_to, here or ".")
+        if not self._foreign_links:
+            raise self._leaving(link, top)
+        self.copied.notes.append(
+            f"the link {self._quoted(link.key)} leads to {shown(link.link)!r}, which is not copied"
+        )
+        root = self._store.root if isinstance(self._store, FolderStore) else Path("/")
+        return link.link if os.path.isabs(link.link) else os.path.realpath(root / here / link.link)
+
+    def _quoted(self, key: str) -> str:
+        return f"{shown(key)!r} of {self._name}"
+
+    def _leaving(self, link: Stat, top: str = "") -> TielineError:
+        where = f"the folder {shown(top)!r}" if top else self._name
+        return StepFailed.of(
+            Code.UNSAFE_PATH,
+            f"the link {self._quoted(link.key)} leads to {shown(link.link)!r}, out of {where}",
+            "replace it by what it leads to, or fetch a folder that has both",
+        )
+
+    def _missing(self, source: str) -> TielineError:
+        if not source:
+            return _absent(f"{self._name} has no such folder", "check its subPath")
+        keys = [entry.key for entry in islice(self._store.walk(), _LOOKED_AT)]
+        name = source.rpartition("/")[2]
+        near = next((key for key in keys if key.rpartition("/")[2] == name), None) or nearest(source, keys)
+        hint = f"did you mean {shown(near)!r}?" if near else "check the name" if keys else f"{self._name} is empty"
+        return _absent(f"{self._quoted(source)} is not there", hint)
+
+
+def _absent(message: str, hint: str) -> TielineError:
+    return StepFailed.of(Code.ARTIFACT_MISSING, message, hint)
+
+
+def _is_in(key: str, top: str) -> bool:
+    outside = key == ".." or key.startswith(("../", "/"))
+    return not outside if not top else key == top or key.startswith(top + "/")
+
+
+def _key_of(store: Store, folder: Path) -> str | None:
+    """The key of a local folder, where a store holds it."""
+    if not isinstance(store, FolderStore):
+        return None
+    root, real = os.path.realpath(store.root).rstrip("/") + "/", os.path.realpath(folder) + "/"
+    return real[len(root) : -1] if real.startswith(root) else None
+
+
+@contextmanager
+def told_as(code: Code, doing: str) -> Iterator[None]:
+    """Tell a failure of the store, or of the place that is written to, as that of a step."""
+    try:
+        yield
+    except StoreTrouble as error:
+        problem = error.problems[0]
+        unsafe = error.why == Why.UNSAFE
+        raise StepFailed.of(
+            Code.UNSAFE_PATH if unsafe else code, f"{doing}: {problem.message}", problem.hint
+        ) from error
+    except OSError as error:
+        where = shown(str(error.filename or ""))
+        raise StepFailed.of(
+            code, f"{doing}: {error.strerror or error}: {where!r}", "check the rights and the space there"
+        ) from error
