@@ -33,12 +33,12 @@ bench: .make/dev  ## Tieline beside its peer: times, memory, ratios
 	$(BIN)/python bench/control/run.py
 
 soak: .make/dev  ## The long versions of the randomised tests
-	TIELINE_SOAK=1 $(PYTEST) --timeout 0 -m soak
+	TIELINE_SOAK=1 $(PYTEST) --timeout 0
 
 docs: .make/docs  ## The site, in site/
 	$(BIN)/python scripts/kind_pages.py docs/kinds
 	$(PYTEST) --quiet tests/unit/test_house_rules.py -k documented
-	$(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean:  ## Remove everything that was made here (not the runs in Tieline's home)
 	rm -rf .venv .make site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -106,6 +106,14 @@ def test_a_supervisor_takes_over_without_a_gap(path: Path) -> None:
         assert is_free(path)
 
 
+def test_a_release_frees_the_lock_for_everybody(path: Path) -> None:
+    lock = RunLock.acquire(path)
+    copy = os.dup(lock.fd)
+    lock.release()
+    assert is_free(path)
+    os.close(copy)
+
+
 def test_what_is_no_lock_is_not_adopted(path: Path) -> None:
     with RunLock.acquire(path), path.open() as other:
         for fd in (other.fileno(), 9999, -1):

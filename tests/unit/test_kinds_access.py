@@ -264,6 +264,15 @@ def test_a_variable_twice_in_env_is_refused() -> None:
     assert set(complaints("custom", env=[{"name": "A"}, {"name": "A"}])) == {"env.1.name"}
 
 
+@pytest.mark.parametrize("key", ["password", "PASSWORD", "token", "apiKey", "client_secret", "accessKey"])
+@pytest.mark.parametrize("kind", ["postgres", "custom", "http", "slack", "aws"])
+def test_a_credential_does_not_belong_into_the_catalog(kind: str, key: str) -> None:
+    found = complaints(kind, {key: "pa55"}, secret={"name": "s"})
+    assert set(found) == {f"schema.{key}"}
+    assert "put it into a secret" in found[f"schema.{key}"]
+    assert "pa55" not in str(found)
+
+
 def test_keys_that_cannot_be_entries_are_refused() -> None:
     found = complaints("http", {"url": "https://a.example.org", "a/b": 1, "type": "x", "..": 2})
     assert set(found) == {"schema.a/b", "schema.type", "schema..."}

@@ -67,7 +67,9 @@ def test_every_example_binds_completely(kind: str) -> None:
 
 
 def _derived(binding: Binding) -> list[Derived]:
-    found = [value for value in (*entries(binding).values(), *variables(binding).values()) if isinstance(value, Derived)]
+    found = [
+        value for value in (*entries(binding).values(), *variables(binding).values()) if isinstance(value, Derived)
+    ]
     for value in found:
         found += [part for part in value.parts.values() if isinstance(part, Derived)]
     return found
@@ -122,7 +124,7 @@ def test_the_prefix_is_put_before_every_variable() -> None:
     plain = bind("s3", schema, secret={"name": "s"}, env=[{"name": "A"}])
     prefixed = bind("s3", schema, secret={"name": "s"}, env=[{"name": "A"}], envPrefix="ONE_")
     assert list(variables(prefixed)) == [f"ONE_{name}" for name in variables(plain)]
-    assert len(plain.variables) == 8
+    assert len(plain.variables) == 7
 
 
 def test_a_volume() -> None:
@@ -172,7 +174,9 @@ def test_an_s3_bucket() -> None:
 
 
 def test_only_the_items_of_a_secret_are_looked_for() -> None:
-    binding = bind("s3", {"bucket": "bkt"}, secret={"name": "s", "items": ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]})
+    binding = bind(
+        "s3", {"bucket": "bkt"}, secret={"name": "s", "items": ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]}
+    )
     assert entries(binding)["access-key-id"] == secret("s", "AWS_ACCESS_KEY_ID")
     assert "session-token" not in entries(binding)
     assert "AWS_SESSION_TOKEN" not in variables(binding)
@@ -203,14 +207,14 @@ def test_a_gcs_bucket_has_its_key_as_a_file() -> None:
     assert isinstance(keyfile, Derived)
     assert keyfile.form == derived.GOOGLE_KEYFILE
     assert isinstance(keyfile.parts["json"], FromSecret)
-    assert "GC_KEYFILE_DICT" in keyfile.parts["json"].keys  # noqa: SIM118
+    assert "GC_KEYFILE_DICT" in keyfile.parts["json"].keys
     credentials = variables(binding)["GOOGLE_APPLICATION_CREDENTIALS"]
     assert isinstance(credentials, Derived)
     path, named = credentials.parts["1"], credentials.parts["2"]
     assert isinstance(path, Derived)
     assert path.parts["entry"] == Text(text="keyfile.json")
     assert isinstance(named, FromSecret)
-    assert "GC_KEY_PATH" in named.keys  # noqa: SIM118
+    assert "GC_KEY_PATH" in named.keys
     assert [entry.mode for entry in binding.entries if entry.name == "keyfile.json"] == [0o600]
 
 
@@ -404,7 +408,9 @@ def test_the_port_is_the_urls_own() -> None:
 
 
 def test_unknown_keys_become_entries() -> None:
-    binding = bind("http", {"url": "https://a.example.org", "note": "as it is", "many": [1, "ü"], "yes": True, "no": None})
+    binding = bind(
+        "http", {"url": "https://a.example.org", "note": "as it is", "many": [1, "ü"], "yes": True, "no": None}
+    )
     assert {"note": "as it is", "many": '[1, "ü"]', "yes": "true"}.items() <= texts(binding).items()
     assert "no" not in texts(binding)
 

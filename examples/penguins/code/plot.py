@@ -61,9 +61,7 @@ def _widened(values: Floats) -> tuple[float, float]:
     return float(values.min()) - air, float(values.max()) + air
 
 
-def _background(
-    frame: Frame, values: Floats, predict: Callable[[Floats], Labels], colours: Sequence[str]
-) -> list[str]:
+def _background(frame: Frame, values: Floats, predict: Callable[[Floats], Labels], colours: Sequence[str]) -> list[str]:
     """A pale cell for each place of a grid, in the colour of the species that the classifier would see there."""
     wide = (frame.right - frame.left) / CELLS
     high = (frame.top - frame.bottom) / CELLS
@@ -118,10 +116,12 @@ def _round_values(low: float, high: float, about: int = 8) -> list[float]:
 
 
 def _legend(species: Sequence[Species], wrong: int) -> list[str]:
-    parts = []
+    parts = [f'<text x="{WIDTH - MARGIN}" y="22" text-anchor="end">ringed: mistaken ({wrong})</text>']
     for index, (name, scientific_name, colour) in enumerate(species):
         x = MARGIN + index * 165
-        parts.append(f'<circle cx="{x + 5}" cy="24" r="5" fill="{colour}"/><text x="{x + 16}" y="22">{escape(name)}'
-                     f'</text><text x="{x + 16}" y="38" font-style="italic" fill="#666">{escape(scientific_name)}</text>')  # fmt: skip
-    parts.append(f'<text x="{WIDTH - MARGIN}" y="22" text-anchor="end">ringed: mistaken ({wrong})</text>')
+        parts += [
+            f'<circle cx="{x + 5}" cy="24" r="5" fill="{colour}"/>',
+            f'<text x="{x + 16}" y="22">{escape(name)}</text>',
+            f'<text x="{x + 16}" y="38" font-style="italic" fill="#666">{escape(scientific_name)}</text>',
+        ]
     return parts

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tieline.app.deployment import Deployment, read_deployment, shown
 from tieline.app.home import HomeFolder
-from tieline.app.submit import Wanted, prepare
+from tieline.app.submit import Wanted, check
 from tieline.documents.document import read_document
 from tieline.errors import Problem, TielineError
 
@@ -38,8 +38,7 @@ def check_file(path: Path, deployment: Deployment | None, home: HomeFolder, want
             problems = read_deployment(document, path, home).warnings
         else:
             base = deployment or read_deployment(None, None, home)
-            warnings = prepare(wanted, base, home, complete=False).warnings
-            problems = tuple(problem for problem in warnings if problem not in base.warnings)
+            problems = tuple(check(wanted, base, home))
     except TielineError as error:
         problems = error.problems
     return Checked(shown(path), what, problems)

@@ -22,7 +22,8 @@ from typing import Any
 from tieline.app.deployment import Deployment
 from tieline.app.home import HomeFolder
 from tieline.app.jobs import load_job
-from tieline.compile.planner import Request, compile_job
+from tieline.compile.jobs import Job
+from tieline.compile.planner import Request, check_job, compile_job
 from tieline.engines.base import Controls, Listener
 from tieline.engines.process.folders import RunFolder, layout_of
 from tieline.errors import Problem
@@ -52,16 +53,26 @@ class Prepared:
     warnings: tuple[Problem, ...]
 
 
-def prepare(wanted: Wanted, deployment: Deployment, home: HomeFolder, *, complete: bool = True) -> Prepared:
-    """Read and compile. Raises NotFound or InvalidInput; touches nothing.
-
-    ``complete=False``: inputs without a value are left open, as a check of a component does.
-    """
+def prepare(wanted: Wanted, deployment: Deployment, home: HomeFolder) -> Prepared:
+    """Read and compile. Raises NotFound or InvalidInput; touches nothing."""
     job, known = load_job(wanted.file, deployment.catalog)
-    uuid = uuid_module.uuid4().hex
-    folder = RunFolder(home.runs / uuid)
+    request = request_for(job, wanted, deployment, home)
+    plan, warnings = compile_job(job, deployment.catalog, request, known)
+    return Prepared(plan, RunFolder(home.runs / plan.run.uuid), (*deployment.warnings, *warnings))
+
+
+def check(wanted: Wanted, deployment: Deployment, home: HomeFolder) -> list[Problem]:
+    """Every problem of a job file, without the values that only a run gives. Raises NotFound."""
+    job, known = load_job(wanted.file, deployment.catalog)
+    return check_job(job, deployment.catalog, request_for(job, wanted, deployment, home, complete=False), known)
+
+
+def request_for(
+    job: Job, wanted: Wanted, deployment: Deployment, home: HomeFolder, *, complete: bool = True
+) -> Request:
+    """A new run's identity and paths."""
     component = job.component
-    layout = layout_of(folder, uuid, deployment.catalog.claims, home.claims)
+    uuid = uuid_module.uuid4().hex
     identity = Identity(
         uuid=uuid,
         name=wanted.name or str(component.get("name") or "") or default_name(wanted.file),
@@ -71,16 +82,14 @@ def prepare(wanted: Wanted, deployment: Deployment, home: HomeFolder, *, complet
         owner=user(),
         created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
     )
-    request = Request(
+    return Request(
         run=identity,
-        layout=layout,
+        layout=layout_of(RunFolder(home.runs / uuid), uuid, deployment.catalog.claims, home.claims),
         traits=Traits(name=ENGINE, pods=False),
         params=wanted.params,
         base=str(wanted.file.absolute().parent),
         complete=complete,
     )
-    plan, warnings = compile_job(job, deployment.catalog, request, known)
-    return Prepared(plan, folder, (*deployment.warnings, *warnings))
 
 
 def _kind(component: Mapping[str, Any]) -> str:

@@ -245,8 +245,8 @@ def _forbidden(connection: Connection, request: Request) -> str:
     return ""
 
 
-def rendered_component(work: Work, names: Mapping[str, Any]) -> Component:
-    """The component with every template rendered, typed."""
+def rendered_component(work: Work, names: Mapping[str, Any]) -> Component | None:
+    """The component with every template rendered, typed; None where values are missing and need not be there."""
     data = {key: value for key, value in work.job.component.items() if key not in ("inputs", "outputs")}
     for key in list(data):
         if key in RENDERED:
@@ -255,10 +255,6 @@ def rendered_component(work: Work, names: Mapping[str, Any]) -> Component:
     component, issues = validate(Component, data, later=None if work.request.complete else is_template)
     work.issues += issues
     work.stop_on_errors()
-    if component is None:
-        raise InvalidInput(
-            *work.job.problems([Issue((), Code.MISSING_PARAM, "values are missing", "give them with -P")])
-        )
     return component
 
 

@@ -157,9 +157,14 @@ def _connection(
         return None
     connection = Connection.from_form(form, schema, notifications_only=notifications_only, origin=str(path[0]))
     for where, message, hint in kind.check(connection):
-        reading.issue((*path, *where.split(".")), Code.BAD_VALUE, message, hint)
+        reading.issue((*path, *_steps(where)), Code.BAD_VALUE, message, hint)
     reading.stands[id(connection)] = path
     return connection
+
+
+def _steps(where: str) -> FieldPath:
+    """``env.1.name`` → ``("env", 1, "name")``."""
+    return tuple(int(part) if part.isdecimal() else part for part in where.split("."))
 
 
 def _kind(reading: _Reading, data: Any, path: FieldPath) -> Kind | None:

@@ -14,6 +14,8 @@ from tieline.documents.document import FieldPath
 from tieline.documents.forms import Issue
 from tieline.errors import Code
 from tieline.kinds import registry
+from tieline.kinds.code import FLAG, GIT_URL, REVISION
+from tieline.kinds.fields import Shape
 from tieline.model.access import GitRemote, ObjectStore, SshHost, Volume
 from tieline.model.catalog import View
 from tieline.model.connection import Connection
@@ -31,7 +33,6 @@ HANDLERS = (
     "artifact_ref",
     "model_ref",
 )
-URL_WITH_USER = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/@\s]*:[^/@\s]*@")
 
 
 class Refusal(Exception):
@@ -50,6 +51,7 @@ class Inits:
     layout: Layout
     find: Callable[[str], Connection]  # raises Refusal
     program: Callable[[Container, str], Program]
+    base: str  # the folder of the job file, for a repository that is written ./like/this
 
     def steps(self, entries: tuple[Init, ...], path: FieldPath) -> tuple[list[Step], list[Issue]]:
         steps: list[Step] = []
@@ -115,14 +117,12 @@ class Inits:
         git = entry.git
         if git is None:  # pragma: no cover - the caller has looked
             raise Refusal((), Code.MISSING_KEY, "no git")
-        if git.url and URL_WITH_USER.match(git.url):
-            raise Refusal(
-                ("git", "url"), Code.BAD_VALUE, "the URL has a password in it", "put it into a connection's secret"
-            )
-        if git.revision is not None and (not git.revision or git.revision.startswith("-")):
-            raise Refusal(
-                ("git", "revision"), Code.BAD_VALUE, f"{git.revision!r} is no revision", "name a branch, tag or commit"
-            )
+        _shaped(git.url, GIT_URL, ("git", "url"))
+        _shaped(git.revision, REVISION, ("git", "revision"))
+        for index, flag in enumerate(git.flags or ()):
+            _shaped(flag, FLAG, ("git", "flags", index))
+        if git.url and (git.url in (".", "..") or git.url.startswith(("./", "../"))):
+            git = git.model_copy(update={"url": posixpath.normpath(posixpath.join(self.base, git.url))})
         if not entry.connection:
             if not git.url:
                 raise Refusal(("git",), Code.MISSING_KEY, "neither a connection nor a url is given", "give one of them")
@@ -175,6 +175,16 @@ class Inits:
         if entry.connection:
             self.find(entry.connection)
         return ProgramStep(name=name, program=self.program(container, name))
+
+
+def _shaped(text: str | None, shape: Shape, field: FieldPath) -> None:
+    """The same rules as the catalog's own fields have."""
+    try:
+        if text is not None:
+            shape.check(text)
+    except ValueError as error:
+        message, _, hint = str(error).partition("|")
+        raise Refusal(field, Code.BAD_VALUE, message, hint) from None
 
 
 def _access(connection: Connection) -> Any:

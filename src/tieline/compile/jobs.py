@@ -98,8 +98,8 @@ Loader = Callable[[str], Document]
 
 
 def read_job(document: Document, load: Loader, load_preset: Loader) -> tuple[Job, list[Problem]]:
-    """The job of a file, and every problem of its shape; :func:`~tieline.compile.planner.compile_job` refuses them together
-    with its own. ``load`` reads a path relative to the file, ``load_preset`` a preset by name.
+    """The job of a file, and every problem of its shape, which :func:`~tieline.compile.planner.compile_job` refuses
+    together with its own. ``load`` reads a path relative to the file, ``load_preset`` a preset by name.
 
     Raises InvalidInput where there is no component to look at.
     """

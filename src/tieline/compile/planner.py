@@ -27,10 +27,11 @@ from tieline.documents.forms import Issue
 from tieline.errors import Code, InvalidInput, Problem
 from tieline.kinds import registry
 from tieline.model.access import ObjectStore, Volume
-from tieline.model.binding import FromConfigMap, FromSecret, Text, Variable
+from tieline.model.binding import Binding, FromConfigMap, FromSecret, Mount, Text, Variable
 from tieline.model.catalog import Catalog
 from tieline.model.connection import Connection
-from tieline.model.job import Component, Container, VariableForm
+from tieline.model.form import Form
+from tieline.model.job import Component, Container, Plugins, RunForm, Termination, VariableForm
 from tieline.model.plan import (
     Collect,
     Ending,
@@ -42,7 +43,7 @@ from tieline.model.plan import (
     TakeStep,
 )
 
-__all__ = ["Request", "compile_job"]
+__all__ = ["Request", "check_job", "compile_job"]
 
 
 def compile_job(
@@ -52,6 +53,23 @@ def compile_job(
 
     Raises InvalidInput with every problem and its place.
     """
+    plan, problems = _compile(job, catalog, request, known)
+    if plan is None:
+        raise InvalidInput(Problem(Code.MISSING_PARAM, "values are missing", "give them with -P"))
+    return plan, problems
+
+
+def check_job(job: Job, catalog: Catalog, request: Request, known: Iterable[Problem] = ()) -> list[Problem]:
+    """Every problem of a job, errors included, as far as it can be known without the values that nobody gave."""
+    try:
+        return _compile(job, catalog, request, known)[1]
+    except InvalidInput as error:
+        return list(error.problems)
+
+
+def _compile(
+    job: Job, catalog: Catalog, request: Request, known: Iterable[Problem]
+) -> tuple[Plan | None, list[Problem]]:
     work = Work(job, catalog, view_of(job, catalog, request), request, known=tuple(known))
     values = values_of(work)
     names = names_of(work, values)
@@ -60,7 +78,7 @@ def compile_job(
         wanted_notifications(work, names)
     work.stop_on_errors()
     component = rendered_component(work, names)
-    plan = _plan(work, component, values, names)
+    plan = _plan(work, component, values, names) if component else None
     work.stop_on_errors()
     return plan, [*work.known, *job.problems(work.issues)]
 
@@ -68,28 +86,18 @@ def compile_job(
 def _plan(work: Work, component: Component, values: Mapping[str, Resolved], names: Mapping[str, Any]) -> Plan:
     request, run = work.request, component.run
     layout = request.layout
-    env = _param_variables(values)
-    main = _program(run.container, component.name or "main", layout, env)
-    inits = Inits(work.view, layout, lambda name: _known(work, name), lambda c, name: _program(c, name, layout))
+    inits = Inits(
+        work.view, layout, lambda name: _known(work, name), lambda c, name: _program(c, name, layout), request.base
+    )
     steps, issues = inits.steps(run.init or (), ("run", "init"))
     work.issues += issues
-    bindings = tuple(work.found[name][1] for name in dict.fromkeys(run.connections or ()) if name in work.found)
-    volumes, issues = volumes_of(run)
-    work.issues += issues
-    bindings, issues = find_collisions(bindings, volumes, run.container)
-    work.issues += issues
+    bindings, volumes = _bindings(work, run)
     if not request.traits.pods and not (run.container.command or run.container.args):
-        work.issues.append(
-            Issue(
-                ("run", "container"),
-                Code.MISSING_KEY,
-                "the container has no command",
-                "a process has no image whose entry point could run; give container.command",
-            )
+        message, hint = (
+            "the container has no command",
+            "a process has no image to take one from; give container.command",
         )
-    plugins = component.plugins
-    interval = plugins.sidecar.sync_interval if plugins and plugins.sidecar else None
-    ending = component.termination
+        work.issues.append(Issue(("run", "container"), Code.MISSING_KEY, message, hint))
     return Plan(
         run=request.run,
         catalog_digest=work.catalog.digest,
@@ -99,25 +107,13 @@ def _plan(work: Work, component: Component, values: Mapping[str, Resolved], name
         bindings=bindings,
         volumes=volumes,
         steps=(*_taken(work), *steps),
-        main=main,
-        sidecars=tuple(
-            _program(item, item.name or f"sidecar-{index}", layout) for index, item in enumerate(run.sidecars or ())
-        ),
-        collect=Collect(
-            outputs=not plugins or plugins.collect_artifacts is not False,
-            logs=not plugins or plugins.collect_logs is not False,
-            sync_interval=10 if interval is None else interval,
-        ),
-        ending=Ending(
-            max_retries=(ending.max_retries or 0) if ending else 0,
-            timeout=ending.timeout if ending else None,
-            ttl=ending.ttl if ending else None,
-        ),
+        main=_program(run.container, component.name or "main", layout, _param_variables(values)),
+        sidecars=tuple(_program(c, c.name or f"sidecar-{i}", layout) for i, c in enumerate(run.sidecars or ())),
+        collect=_collect(component.plugins),
+        ending=_ending(component.termination),
         service=_service(run) if run.kind == "service" else None,
-        environment=run.environment.model_dump(mode="json", by_alias=True, exclude_none=True)
-        if run.environment
-        else {},
-        plugins=plugins.model_dump(mode="json", by_alias=True, exclude_none=True) if plugins else {},
+        environment=_as_written(run.environment),
+        plugins=_as_written(component.plugins),
         notifications=wanted_notifications(work, names),
         queue=component.queue or "",
         queue_limit=work.catalog.queues.get(component.queue or ""),
@@ -125,6 +121,34 @@ def _plan(work: Work, component: Component, values: Mapping[str, Resolved], name
         job_file=work.job.file,
         notices=notices_of(work.job, component, work.catalog, bindings, steps, request),
     )
+
+
+def _bindings(work: Work, run: RunForm) -> tuple[tuple[Binding, ...], tuple[Mount, ...]]:
+    """What the connections of the main container put there, without what collides; and the pod's own volumes."""
+    bound = tuple(work.found[name][1] for name in dict.fromkeys(run.connections or ()) if name in work.found)
+    volumes, issues = volumes_of(run)
+    bindings, collisions = find_collisions(bound, volumes, run.container)
+    work.issues += [*issues, *collisions]
+    return bindings, volumes
+
+
+def _collect(plugins: Plugins | None) -> Collect:
+    interval = plugins.sidecar.sync_interval if plugins and plugins.sidecar else None
+    return Collect(
+        outputs=not plugins or plugins.collect_artifacts is not False,
+        logs=not plugins or plugins.collect_logs is not False,
+        sync_interval=10 if interval is None else interval,
+    )
+
+
+def _ending(form: Termination | None) -> Ending:
+    if form is None:
+        return Ending()
+    return Ending(max_retries=form.max_retries or 0, timeout=form.timeout, ttl=form.ttl)
+
+
+def _as_written(form: Form | None) -> dict[str, Any]:
+    return form.model_dump(mode="json", by_alias=True, exclude_none=True) if form else {}
 
 
 def _known(work: Work, name: str) -> Connection:
@@ -184,7 +208,7 @@ def _store(work: Work) -> Store:
     return Store(connection=connection.name, access=access, prefix=work.request.store_prefix or work.request.run.uuid)
 
 
-def _service(run: Any) -> ServicePorts:
+def _service(run: RunForm) -> ServicePorts:
     return ServicePorts(
         ports=run.ports or (),
         rewrite_path=bool(run.rewrite_path),

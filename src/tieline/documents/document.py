@@ -23,12 +23,13 @@ from tieline.errors import Code, InvalidInput, NotFound, Place, Problem
 MAX_BYTES = 256 * 1024 * 1024
 MAX_DEPTH = 60
 MAX_ALIAS_NODES = 100_000
-TAGS: dict[str, Callable[[str], Any]] = {
-    "tag:yaml.org,2002:str": str,
-    "tag:yaml.org,2002:int": plain_value,
-    "tag:yaml.org,2002:float": lambda text: float(str(plain_value(text))),
-    "tag:yaml.org,2002:bool": plain_value,
-    "tag:yaml.org,2002:null": lambda _: None,
+TAG = "tag:yaml.org,2002:"
+COLLECTION_TAGS = frozenset({None, "!", f"{TAG}map", f"{TAG}seq"})
+TAGGED: dict[str, type | tuple[type, ...]] = {
+    f"{TAG}int": int,
+    f"{TAG}float": (int, float),
+    f"{TAG}bool": bool,
+    f"{TAG}null": type(None),
 }
 
 FieldPath = tuple[str | int, ...]
@@ -183,6 +184,8 @@ class _Builder:
             return self.alias(event)
         if depth >= MAX_DEPTH:
             raise self.refuse(event, Code.TOO_DEEP, f"is nested deeper than {MAX_DEPTH} levels", "flatten it")
+        if event.tag not in COLLECTION_TAGS:
+            raise self.bad_tag(event)
         before = self.nodes
         built = self.mapping(depth) if kind is yaml_events.MappingStartEvent else self.sequence(depth)
         return self.anchored(event, before, built)
@@ -207,13 +210,16 @@ class _Builder:
     def scalar(self, event: Any) -> Any:
         if event.tag is None or event.tag == "!":
             return plain_value(event.value) if event.implicit[0] else event.value
-        convert = TAGS.get(event.tag)
-        try:
-            if convert is not None:
-                return convert(event.value)
-        except ValueError:
-            convert = None
-        raise self.refuse(event, Code.BAD_SYNTAX, f"the tag {event.tag} cannot be read here", "write plain data")
+        if event.tag == f"{TAG}str":
+            return event.value
+        value = plain_value(event.value)
+        if isinstance(value, TAGGED.get(event.tag, ())):
+            return value
+        raise self.bad_tag(event)
+
+    def bad_tag(self, event: Any) -> InvalidInput:
+        tag = str(event.tag).replace(TAG, "!!")
+        return self.refuse(event, Code.BAD_SYNTAX, f"the tag {tag} cannot be read here", "write plain data")
 
     def sequence(self, depth: int) -> list[Any]:
         items = []

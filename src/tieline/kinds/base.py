@@ -7,6 +7,7 @@ and probes need to open it. A new kind is one new module here, or a third-party 
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -87,9 +88,21 @@ def _twice(connection: Connection) -> Iterator[Complaint]:
         taken = taken or ref.mount_path
 
 
+_CREDENTIAL = re.compile(
+    r"(?:password|passwd|pwd|passphrase|token|secret|api_?key|access_?key|secret_?key|private_?key|client_?secret)",
+    re.IGNORECASE,
+)
+
+
 def _extra_entries(connection: Connection, kind: str) -> Iterator[Complaint]:
     for name in getattr(connection.schema_, "model_extra", None) or {}:
-        if not SAFE_ENTRY.match(name):
+        if _CREDENTIAL.fullmatch(name):
+            yield (
+                f"schema.{name}",
+                "a credential in the catalog would be seen by everyone who reads a plan or a record",
+                "put it into a secret, and name that in 'secret'",
+            )
+        elif not SAFE_ENTRY.match(name):
             yield (
                 f"schema.{name}",
                 "this key can't be the name of a file",

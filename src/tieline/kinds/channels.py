@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import BeforeValidator, Field, create_model
+from pydantic import Field, create_model
 
 from tieline.kinds import keys
 from tieline.kinds.base import Complaint, Kind
 from tieline.kinds.bindings import as_text, assemble, credentials, from_secret, schema_entries, setting
-from tieline.kinds.fields import FreeForm, Host, HttpUrl, MachinePath, Port, Scalar, Shape
+from tieline.kinds.fields import FreeForm, Host, HttpUrl, MachinePath, OneOrMany, Port, Scalar, Shape
 from tieline.model.access import Channel
 from tieline.model.binding import Binding, Text, Value
 from tieline.model.connection import Connection
@@ -204,10 +204,6 @@ ROWS = (
 )
 
 
-def _addresses(value: object) -> object:
-    return [item.strip() for item in value.split(",")] if isinstance(value, str) else value
-
-
 Mail = Annotated[
     str,
     Shape(
@@ -217,7 +213,7 @@ Mail = Annotated[
         ((r"\[\s*email", "a web page's protection of e-mail addresses was copied here|write the address itself"),),
     ),
 ]
-MailList = Annotated[tuple[Mail, ...], BeforeValidator(_addresses), Field(min_length=1)]
+MailList = Annotated[tuple[Mail, ...], Field(min_length=1), OneOrMany(",")]
 
 
 class EmailSchema(FreeForm):

@@ -10,8 +10,6 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator
-
 from tieline.kinds import keys
 from tieline.kinds.base import Complaint, Kind
 from tieline.kinds.bindings import (
@@ -36,6 +34,7 @@ from tieline.kinds.fields import (
     PASSWORD_IN_URL,
     Count,
     MachinePath,
+    OneOrMany,
     Port,
     Proxy,
     Scalar,
@@ -122,10 +121,6 @@ def ssh_place(url: str) -> tuple[str | None, str | None, int | None]:
     return user or scp_user, (host or scp_host or "").strip("[]") or None, int(number) if number else None
 
 
-def _one_or_many(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
 class GitSchema(Form):
     """A git repository."""
 
@@ -134,13 +129,13 @@ class GitSchema(Form):
     (./ and ../ are relative to the catalog's file). No user or password in it, except the user of ssh."""
     revision: Annotated[Scalar, REVISION] | None = None
     """A branch, tag or commit; a missing one is an error. Default: the repository's default branch."""
-    flags: Annotated[tuple[Annotated[str, FLAG], ...], BeforeValidator(_one_or_many)] = ()
+    flags: Annotated[tuple[Annotated[str, FLAG], ...], OneOrMany()] = ()
     """Further flags of git clone, each an item: [--single-branch]."""
     depth: Count | None = None
     """Only so many commits of history."""
     filter: Annotated[str, _FILTER] | None = None
     """A partial clone: blob:none, blob:limit=1m, tree:0."""
-    sparse: Annotated[tuple[Annotated[str, _SPARSE], ...], BeforeValidator(_one_or_many)] = ()
+    sparse: Annotated[tuple[Annotated[str, _SPARSE], ...], OneOrMany()] = ()
     """Check out these folders only."""
     submodules: bool = False
     """Clone submodules too, at every depth."""

@@ -92,6 +92,25 @@ class DecimalNumber:
         return {"anyOf": [handler(schema), {"type": "string", "pattern": "^[0-9]+$"}]}
 
 
+@dataclass(frozen=True)
+class OneOrMany:
+    """A list that may be written as one text, which ``split`` takes apart if it is given."""
+
+    split: str = ""
+
+    def many(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return [item.strip() for item in value.split(self.split)] if self.split else [value]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.many, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        many = handler(schema)
+        return {"anyOf": [many, {"type": "string"} if self.split else many["items"]]}
+
+
 PASSWORD_IN_URL = r"^[A-Za-z][A-Za-z0-9+.:-]*://[^/?#]*:[^/?#]*@"  # noqa: S105
 PASSWORD_IN_QUERY = r"[?&;]([Pp][Aa][Ss][Ss][Ww][Oo][Rr][Dd]|[Pp][Ww][Dd])="  # noqa: S105
 NO_PASSWORD = "there is a password in the address|credentials belong into a secret: leave them out of the address and name the secret in 'secret'"  # noqa: S105, E501

@@ -43,7 +43,6 @@ class HostKind(Kind):
 
     row: ClassVar[Row]
     needs_schema = False
-    relative_paths = ("caBundle",)
 
     def _query(self, schema: Any) -> dict[str, str]:
         """The URI's parameters: ``options``, and the fields that are such parameters."""
@@ -205,6 +204,7 @@ def _maker(row: Row, family: str) -> Callable[[], Kind]:
             "title": row.title,
             "row": row,
             "schema": make_schema(row),
+            "relative_paths": () if row.opens == "database" else ("caBundle",),
             "examples": row.examples,
         }
         return cast(Kind, type(row.name, (HostKind,), body)())

@@ -102,6 +102,8 @@ def _type(rules: Mapping[str, Any]) -> str:
         words = dict.fromkeys(_type(one) for one in rules["anyOf"] if one.get("type") != "null")
         if "whole number" in words:
             words.pop("text", None)  # digits in quotes are read too
+        if "list of text" in words:
+            words.pop("text", None)  # a single one too
         return " or ".join(words)
     if "enum" in rules or "const" in rules:
         return " or ".join(f"`{value}`" for value in rules.get("enum", [rules.get("const")]))

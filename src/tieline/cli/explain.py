@@ -1,0 +1,147 @@
+"""``tieline explain``: the plan of a job, before it is run. Secrets are named in it, and never read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tieline.cli.layout import aligned, section
+from tieline.cli.options import job_options
+from tieline.cli.problems import show_problems
+from tieline.cli.terminal import has_colour, out_json, page
+
+if TYPE_CHECKING:
+    from tieline.model.binding import Binding
+    from tieline.model.plan import Layout, Plan
+
+
+@click.command(short_help="Show what a job would get, and why; runs nothing.")
+@job_options
+def explain(
+    file: Path,
+    params: dict[str, str],
+    namespace: str | None,
+    project: str,
+    name: str | None,
+    config: Path | None,
+    output: str,
+) -> None:
+    """Show what a job would get, and why: connections, steps, the program, the store. Runs nothing.
+
+    \b
+    tieline explain job.yaml -P lr=0.1
+    """
+    from tieline.app.deployment import load_deployment
+    from tieline.app.home import HomeFolder
+    from tieline.app.submit import Wanted, prepare
+
+    home = HomeFolder.find()
+    prepared = prepare(Wanted(file, params, namespace, project, name), load_deployment(config, home), home)
+    show_problems(prepared.warnings, sys.stderr)
+    if output == "json":
+        out_json(prepared.plan.as_json())
+    else:
+        page(explained(prepared.plan, colour=has_colour(sys.stdout)))
+
+
+def explained(plan: Plan, *, colour: bool = False) -> list[str]:
+    """The plan as lines of text."""
+    lines = aligned(_head(plan), 0, colour=colour)
+    if plan.bindings:
+        lines += section(
+            "Connections", [line for b in plan.bindings for line in binding_lines(b, plan.layout)], colour=colour
+        )
+    lines += section("Steps, in this order", aligned(_steps(plan)), colour=colour)
+    for title, rows in (
+        ("Main program", _program(plan)),
+        ("Variables that Tieline sets", _own(plan)),
+        ("Sidecars", _sidecars(plan)),
+        ("How it ends", _ending(plan)),
+        ("Notices", ((notice.field, notice.message) for notice in plan.notices)),
+    ):
+        lines += section(title, aligned(rows, colour=colour), colour=colour)
+    return lines
+
+
+def _head(plan: Plan) -> Iterable[tuple[str, str]]:
+    from tieline.app.wording import store_words
+
+    run, collect = plan.run, plan.collect
+    yield "run", f"{run.name}, a {run.kind} of project {run.project} in namespace {run.namespace}"
+    yield "folder", f"{plan.layout.context_path} (every run has its own)"
+    yield "engine", "process: the programs of this machine" if plan.engine == "process" else plan.engine
+    yield "catalog", f"digest {plan.catalog_digest[:12]}"
+    yield "store", f"{plan.store.connection}: {store_words(plan)}"
+    kept = [word for word, wanted in (("outputs", collect.outputs), ("logs", collect.logs)) if wanted]
+    when = "at the end" if collect.sync_interval < 0 else f"every {collect.sync_interval} s and at the end"
+    yield "saved", f"{' and '.join(kept)}, {when}" if kept else "nothing: plugins say so"
+    if plan.queue:
+        limit = f"at most {plan.queue_limit} at once" if plan.queue_limit else "without a limit"
+        yield "queue", f"{plan.queue}, {limit}"
+
+
+def binding_lines(binding: Binding, layout: Layout) -> list[str]:
+    """What one connection puts where, and why."""
+    from tieline.app.wording import mount_words, resource_words, value_words
+
+    lines = [f"  {binding.connection} ({binding.provider or binding.type})"]
+    entries = [("type", binding.type)] + ([("provider", binding.provider)] if binding.provider else [])
+    entries += [(entry.name, value_words(entry.value)) for entry in binding.entries]
+    lines += [f"    files in {layout.binding_root}/{binding.connection}/", *aligned(entries, 6)]
+    variables = [(item.name, value_words(item.value), f"({item.origin}: {item.why})" if item.why else f"({item.origin})")
+                 for item in binding.variables]  # fmt: skip
+    variables += [("…", resource_words(resource), "(the connection's own)") for resource in binding.resources]
+    if variables:
+        lines += ["    variables", *aligned(variables, 6)]
+    if binding.mounts:
+        lines += ["    mounts", *aligned([(item.mount_path, mount_words(item, layout)) for item in binding.mounts], 6)]
+    return lines
+
+
+def _steps(plan: Plan) -> Iterable[tuple[str, str, str]]:
+    from tieline.app.wording import step_words
+
+    for number, step in enumerate(plan.steps, 1):
+        yield f"{number}. {step.type}", step.name, step_words(step)
+
+
+def _program(plan: Plan) -> Iterable[tuple[str, ...]]:
+    from tieline.app.wording import command_words, value_words
+
+    yield "command", command_words(plan.main)
+    yield "folder", plan.main.working_dir
+    for variable in plan.main.env:
+        yield "variable", f"{variable.name} = {value_words(variable.value)}", f"({variable.origin})"
+    for mount in plan.volumes:
+        yield "volume", mount.mount_path
+
+
+def _own(plan: Plan) -> Iterable[tuple[str, str]]:
+    from tieline.engines.process.environment import own_variables
+
+    yield from own_variables(plan, plan.run.attempt).items()
+
+
+def _sidecars(plan: Plan) -> Iterable[tuple[str, str]]:
+    from tieline.app.wording import command_words
+
+    return ((program.name, command_words(program)) for program in plan.sidecars)
+
+
+def _ending(plan: Plan) -> Iterable[tuple[str, str]]:
+    ending = plan.ending
+    if plan.service:
+        yield (
+            "service",
+            "runs until it is stopped"
+            + (f"; ports {', '.join(map(str, plan.service.ports))}" if plan.service.ports else ""),
+        )
+    yield "retries", str(ending.max_retries) if ending.max_retries else "none"
+    yield "timeout", f"{ending.timeout} s" if ending.timeout else "none"
+    yield "work folder", f"kept for {ending.ttl} s" if ending.ttl else "removed at the end"
+    for notify in plan.notifications:
+        yield "tells", f"{notify.connection} when the run is {notify.trigger}"

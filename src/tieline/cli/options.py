@@ -1,0 +1,58 @@
+"""The options that several commands share, so that each is spelt, explained and completed in one way everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from tieline.cli import completing
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+output_option = click.option(
+    "--output", "-o", type=click.Choice(["text", "json"]), default="text", help="How to answer. Default: text."
+)
+config_option = click.option(
+    "--config", "-c", type=click.Path(path_type=Path), metavar="FILE",
+    help="The deployment file. Default: $TIELINE_CONFIG, the nearest tieline.yaml, or the one in Tieline's home.",
+)  # fmt: skip
+namespace_option = click.option(
+    "--namespace", "-n", metavar="NAME", help="The namespace. Default: the file's, or default."
+)
+project_option = click.option(
+    "--project", "-p", default="default", metavar="NAME", help="The project that the run belongs to."
+)
+name_option = click.option("--name", metavar="NAME", help="The run's name. Default: the job's, or the file's.")
+file_argument = click.argument("file", type=click.Path(path_type=Path))
+run_argument = click.argument("run", shell_complete=completing.runs)
+runs_argument = click.argument("wanted", metavar="RUN…", nargs=-1, required=True, shell_complete=completing.runs)
+
+
+def params_of(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """``-P name=value …``. Values are text here; each becomes what its input's type says."""
+    values: dict[str, str] = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name.strip():
+            raise click.BadParameter(f"{item!r} is not name=value")
+        if name.strip() in values:
+            raise click.BadParameter(f"{name.strip()!r} is given twice")
+        values[name.strip()] = value
+    return values
+
+
+params_option = click.option(
+    "--param", "-P", "params", multiple=True, callback=params_of, metavar="NAME=VALUE", help="An input's value; repeat."
+)
+
+
+def job_options(command: Command) -> Command:
+    """What is said beside a job's file."""
+    for option in reversed(
+        (file_argument, params_option, namespace_option, project_option, name_option, config_option, output_option)
+    ):
+        command = option(command)
+    return command

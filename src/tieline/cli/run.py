@@ -1,0 +1,126 @@
+"""``tieline run``: a job on this machine, its steps and lines as they come, and a summary of what happened."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tieline.cli import exits
+from tieline.cli.options import job_options
+from tieline.cli.problems import show_problems
+from tieline.cli.terminal import has_colour, out, out_json, paint, printable, say
+
+if TYPE_CHECKING:
+    from tieline.app.submit import Accepted, Prepared
+    from tieline.model.plan import Plan
+    from tieline.model.run import Run
+
+CODES = "  ".join(
+    f"{code} {word}"
+    for code, word in {
+        exits.OK: "succeeded", exits.USAGE: "usage", exits.INVALID: "invalid input", exits.NOT_FOUND: "not found",
+        exits.REFUSED: "refused by preflight", exits.INTERNAL: "internal", exits.NOT_SAVED: "outputs not saved",
+        exits.STEP_FAILED: "a step failed", exits.TIMEOUT: "timeout", exits.INTERRUPTED: "Ctrl-C",
+        exits.STOPPED: "stopped",
+    }.items()
+)  # fmt: skip
+
+
+@click.command(
+    short_help="Run a job on this machine.",
+    epilog=f"Exit codes: the job's own; else {CODES}.",
+)
+@job_options
+@click.option("--detach", "-d", is_flag=True, help="Leave the run to a process of its own, and print its id.")
+def run(
+    file: Path,
+    params: dict[str, str],
+    namespace: str | None,
+    project: str,
+    name: str | None,
+    config: Path | None,
+    output: str,
+    detach: bool,
+) -> int:
+    """Run a job on this machine.
+
+    The job's own lines go to stdout as they are, everything else to stderr. Ctrl-C stops the job properly, a second one
+    kills it. With --output json, stdout has one JSON object about the run, and the job's lines go to stderr.
+
+    \b
+    tieline run job.yaml -P lr=0.1 --name first-try
+    """
+    from tieline.app.deployment import load_deployment
+    from tieline.app.home import HomeFolder
+    from tieline.app.submit import Wanted, accept, prepare
+    from tieline.cli.records import opened_record
+    from tieline.cli.stopping import Stopping
+    from tieline.engines.base import Controls
+
+    home = HomeFolder.find()
+    prepared = prepare(Wanted(file, params, namespace, project, name), load_deployment(config, home), home)
+    show_problems(prepared.warnings, sys.stderr)
+    with opened_record(home):
+        pass  # what others left is ended before something new begins
+    controls = Controls()
+    with Stopping(controls) as stopping:
+        accepted = accept(prepared, home)
+        _introduce(prepared)
+        if detach:
+            return _detached(accepted, output)
+        ended = _carried_out(accepted, controls, output)
+    return exits.exit_code(ended, interrupted=stopping.interrupted)
+
+
+def _introduce(prepared: Prepared) -> None:
+    colour = has_colour(sys.stderr)
+    run = prepared.plan.run
+    say(
+        f"{paint('run', 'bold', on=colour)} {run.uuid[:8]} {printable(run.name)} (project {run.project}, namespace {run.namespace})"
+    )
+    for notice in prepared.plan.notices:
+        say(paint(printable(f"  {notice.field}: {notice.message}"), "dim", on=colour))
+
+
+def _carried_out(accepted: Accepted, controls: object, output: str) -> Run:
+    from tieline.app.submit import carry_out
+    from tieline.cli.passing import Passing
+    from tieline.cli.progress import Progress
+
+    own = Passing(sys.stderr.buffer if output == "json" else sys.stdout.buffer)
+    progress = Progress(accepted.plan, own)
+    try:
+        ended: Run = carry_out(accepted, progress, controls)
+    finally:
+        progress.close()
+        accepted.record.close()
+    _summarise(ended, accepted.plan, output)
+    return ended
+
+
+def _summarise(ended: Run, plan: Plan, output: str) -> None:
+    from tieline.cli.summary import summary, summary_json
+
+    for line in summary(ended, plan, colour=has_colour(sys.stderr)):
+        say(line)
+    if output == "json":
+        out_json(summary_json(ended, plan))
+
+
+def _detached(accepted: Accepted, output: str) -> int:
+    from tieline.app.submit import detach
+
+    run = accepted.plan.run
+    detach(accepted)
+    if output == "json":
+        out_json({"uuid": run.uuid, "name": run.name, "project": run.project, "namespace": run.namespace})
+    else:
+        out(run.uuid)
+    sys.stdout.flush()
+    say(
+        f"  it runs on by itself; follow it: tieline runs logs -f {run.uuid[:8]}; stop it: tieline runs stop {run.uuid[:8]}"
+    )
+    return exits.OK

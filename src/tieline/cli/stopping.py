@@ -1,0 +1,72 @@
+"""Ctrl-C and the other signals that ask a command to end, as the run's two controls: stop properly, or now.
+
+The handlers write with ``os.write``: a signal may come while the main thread is inside a stream's own write.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from tieline.cli import exits
+from tieline.engines.base import Controls
+
+ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopping:
+    """While it is entered, signals stop the run instead of this process.
+
+    A first Ctrl-C ends the job with TERM, and KILL after the grace; a second one kills it; a third one leaves at once:
+    what was flushed is on disk, and the next command saves it. A signal that this process was told to ignore (nohup) is
+    still ignored.
+    """
+
+    def __init__(self, controls: Controls) -> None:
+        self.controls = controls
+        self.interrupts = 0
+        self._before: dict[int, Any] = {}
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was Ctrl-C that asked for the stop."""
+        return self.interrupts > 0
+
+    def __enter__(self) -> Self:
+        handlers: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGINT: self._interrupt}
+        for number in ASKING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, handlers.get(number, self._terminate))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        self.interrupts += 1
+        if self.interrupts == 1:
+            _tell(f"stopping… (KILL after {self.controls.grace:g} s; Ctrl-C again to kill now)")
+            self.controls.stop.set()
+        elif self.interrupts == 2:
+            _tell("killing… (Ctrl-C again to leave at once; the next tieline command saves what is left)")
+            self.controls.stop.set()
+            self.controls.now.set()
+        else:
+            os._exit(exits.INTERRUPTED)
+
+    def _terminate(self, _number: int, _frame: FrameType | None) -> None:
+        self.controls.stop.set()
+
+
+def _tell(text: str) -> None:
+    start = "\r\x1b[K" if os.isatty(sys.stderr.fileno()) else ""
+    with suppress(OSError):
+        os.write(sys.stderr.fileno(), f"{start}tieline: {text}\n".encode())

@@ -1,0 +1,74 @@
+"""What is said when a run has ended: how, why, where its things are, and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tieline.app.outputs import LOGS, place, stored
+from tieline.app.shapes import duration, run_json
+from tieline.cli.layout import aligned, seconds, size
+from tieline.cli.terminal import paint, printable
+from tieline.errors import Code, TielineError
+from tieline.model.plan import Plan
+from tieline.model.run import Run, Status
+
+COLOURS = {
+    Status.SUCCEEDED: "good", Status.FAILED: "error", Status.STOPPED: "warning",
+    Status.RUNNING: "cyan", Status.STARTING: "cyan",
+}  # fmt: skip
+
+
+def status_words(run: Run, *, colour: bool = False) -> str:
+    """The status, in its colour."""
+    return paint(run.status.value, COLOURS.get(run.status, "blue"), on=colour)
+
+
+def headline(run: Run, *, colour: bool = False) -> str:
+    """``failed after 3.2 s: the job exited with 3 [exit-code]``."""
+    took = seconds(duration(run))
+    text = f"{status_words(run, colour=colour)} after {took}" if took else status_words(run, colour=colour)
+    if run.message:
+        text += f": {printable(run.message)}"
+    return f"{text} {paint(f'[{run.reason}]', 'dim', on=colour)}" if run.reason else text
+
+
+def summary(run: Run, plan: Plan, *, colour: bool = False) -> list[str]:
+    """The lines after a run that was carried out here."""
+    rows = [("run", f"{run.uuid[:8]} {run.name}"), *places(run, plan)]
+    rows += [("code", f"{item['url']} at {item['commit']}") for item in run.code]
+    rows += [("next" if number == 0 else "", command) for number, command in enumerate(next_commands(run))]
+    return [headline(run, colour=colour), *aligned(rows, colour=colour)]
+
+
+def places(run: Run, plan: Plan) -> Iterable[tuple[str, str]]:
+    """Where outputs and logs are: in the store, or still on disk where they could not be saved."""
+    if run.reason == Code.OUTPUTS_NOT_SAVED:
+        yield "not saved", f"{plan.layout.outputs_path} (still on this machine)"
+    elif plan.collect.outputs:
+        yield "outputs", f"{place(plan, run.attempt)} ({_amount(plan, run.attempt)})"
+    if plan.collect.logs:
+        yield "logs", place(plan, run.attempt, LOGS)
+
+
+def _amount(plan: Plan, attempt: int) -> str:
+    try:
+        sizes = [item.size for item in stored(plan, attempt) if item.what == "file"]
+    except TielineError:
+        return "the store can't be read now"
+    return f"{len(sizes)} file{'' if len(sizes) == 1 else 's'}, {size(sum(sizes))}" if sizes else "none"
+
+
+def next_commands(run: Run) -> list[str]:
+    """What somebody would want to type now."""
+    short = run.uuid[:8]
+    if run.reason == Code.OUTPUTS_NOT_SAVED:
+        return [f"tieline runs outputs push {short}", f"tieline runs show {short}"]
+    if run.status is Status.SUCCEEDED:
+        return [f"tieline runs outputs list {short}", f"tieline runs show {short}"]
+    return [f"tieline runs show {short}", f"tieline runs logs {short}"]
+
+
+def summary_json(run: Run, plan: Plan) -> dict[str, Any]:
+    """A run that has ended, with its places."""
+    return {**run_json(run), "outputs": place(plan, run.attempt), "logs": place(plan, run.attempt, LOGS)}

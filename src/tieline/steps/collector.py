@@ -1,0 +1,251 @@
+"""The collector: saves a run's logs and outputs while it runs, and wholly at its end.
+
+Three workers, each a thread that sleeps most of the time: one shows the console what the programs write, one saves the
+logs, one the outputs; a store that hangs keeps neither of the others back. What cannot be saved is tried again, less and
+less often. :meth:`Collector.finish` stops them and saves the rest in the caller's thread, with a limit; what is still not
+saved then stays on the disk, and a new collector with the same arguments goes on from there: it asks the store what it
+has, and nothing else is remembered anywhere.
+
+Only one collector at a time may work on one prefix: whoever owns the run holds its lock.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tieline.errors import Code, Problem, StoreFailed
+from tieline.steps.log_saver import LogSaver
+from tieline.steps.output_saver import Failure, OutputSaver, Pass, Skipped
+from tieline.steps.redaction import Redactor, Unredacted
+from tieline.steps.retrying import Backoff, GivingUp, Patience
+from tieline.steps.spools import Spool, Tail
+from tieline.steps.worker import Worker
+from tieline.stores import Store, StoreTrouble, Why, shown
+
+Echo = Callable[[str, bytes], None]
+"""Called with the name of a log and its next, redacted, bytes."""
+
+ECHO_WAITS = (0.1, 0.5)
+LOG_WAITS = (0.25, 2.0)
+OUTPUT_WAIT = 1.0
+REST = 3.0
+"""After a look at the outputs, at least so many times what it took passes before the next."""
+RETRY_WAITS = (0.5, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was saved in all: by this collector and those before it."""
+
+    files: int = 0
+    bytes: int = 0
+    log_lines: int = 0
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Collector:
+    """Collects one attempt of one run into ``prefix`` of ``store``.
+
+    ``interval``: seconds between two looks at the outputs once a run goes on for long; -1: only at the end.
+    ``redactor`` makes a new one for each log. ``patience``: how long ``finish`` goes on against failures.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        prefix: str,
+        *,
+        spools: Sequence[Spool],
+        outputs: Path,
+        outputs_enabled: bool = True,
+        logs_enabled: bool = True,
+        interval: float = 10.0,
+        echo: Echo | None = None,
+        redactor: Callable[[], Redactor] = Unredacted,
+        patience: Patience | None = None,
+    ) -> None:
+        self._store, self._prefix, self._folder = store, prefix, outputs
+        self._logs = [LogSaver(store, prefix, spool, redactor) for spool in spools] if logs_enabled else []
+        self._outputs = OutputSaver(store, prefix, outputs) if outputs_enabled else None
+        self._interval, self._patience = interval, patience or Patience()
+        self._echo = echo
+        self._tails = [(spool.name, Tail(spool.path, 0, redactor)) for spool in spools] if echo else []
+        self._workers: list[Worker] = []
+        self._last = Pass()
+        self._log_retry, self._output_retry = Backoff(*RETRY_WAITS), Backoff(*RETRY_WAITS)
+        self._log_wait, self._output_wait = LOG_WAITS[0], min(OUTPUT_WAIT, max(interval, 0.0))
+        self._echo_wait = ECHO_WAITS[0]
+        self._log_trouble = self._output_trouble = ""
+
+    @property
+    def trouble(self) -> str:
+        """Why something could not be saved at the last attempt; empty while all is well."""
+        return self._log_trouble or self._output_trouble
+
+    def start(self) -> None:
+        """Begin to collect beside the running job."""
+        steps: list[tuple[str, Callable[[], float]]] = []
+        if self._tails:
+            steps.append(("echo", self._echo_step))
+        if self._logs:
+            steps.append(("logs", self._log_step))
+        if self._outputs is not None and self._interval >= 0:
+            steps.append(("outputs", self._output_step))
+        self._workers = [Worker(f"tieline-{name}", step) for name, step in steps]
+        for worker in self._workers:
+            worker.start()
+
+    def poke(self) -> None:
+        """Look now, instead of at the next moment that was planned."""
+        for worker in self._workers:
+            worker.poke()
+
+    def finish(self, timeout: float | None = None) -> Collected:
+        """Save all that is left, and return what there is. For when nobody writes any more; without ``start``, too.
+
+        ``timeout``: seconds, on top of the patience with a store that fails; a single operation that hangs is
+        not interrupted. Raises :class:`StoreFailed` with OUTPUTS_NOT_SAVED; then all is still on the disk, and
+        ``finish`` may be called again, here or in a new collector.
+        """
+        limit = GivingUp(self._patience, timeout)
+        self._stop(timeout)
+        self._echo_rest()
+        while True:
+            failures, left = self._pass(limit)
+            if not failures and not left:
+                break
+            wait = limit.wait()
+            if wait is None:
+                raise self._not_saved(failures, left)
+            time.sleep(wait)
+        return self._close()
+
+    def _stop(self, timeout: float | None) -> None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for worker in self._workers:
+            worker.stop()
+        for worker in self._workers:
+            worker.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            if worker.is_alive():
+                slow = StoreTrouble(Why.BROKEN, "the store has not answered", "check the disk or the network")
+                raise self._not_saved([Failure(worker.name.removeprefix("tieline-"), slow)], 0)
+        self._workers = []
+
+    def _pass(self, limit: GivingUp) -> tuple[list[Failure], int]:
+        """Try to save everything once: what failed, and how many files were not tried."""
+        failures = []
+        for saver in self._logs:
+            failure = _save_log(saver, limit)
+            if failure is not None:
+                failures.append(failure)
+                limit.told(False)
+        if self._outputs is None:
+            return failures, 0
+        self._last = self._outputs.save(over=lambda: limit.is_over, told=limit.told, final=True)
+        return [*failures, *self._last.failures], self._last.left
+
+    def _not_saved(self, failures: list[Failure], left: int) -> StoreFailed:
+        count = len(failures) + left
+        first = "the time that was given is up"
+        hint = "give it more time"
+        if failures:
+            problem = failures[0].error.problems[0]
+            first, hint = f"{shown(failures[0].name)}: {problem.message}", problem.hint
+        return StoreFailed(
+            Problem(
+                Code.OUTPUTS_NOT_SAVED,
+                f"{count} of the run's outputs and logs {'is' if count == 1 else 'are'} not saved; the first: {first}",
+                f"{hint}; nothing is lost: it is in {shown(str(self._folder))!r}, and `tieline runs outputs push` "
+                "saves the rest",
+            )
+        )
+
+    def _close(self) -> Collected:
+        """Everything is saved: put the logs together, and tell."""
+        notes = []
+        for saver in self._logs:
+            try:
+                saver.put_together()
+            except StoreTrouble as error:
+                notes.append(f"the log of {saver.spool.name} stays in several files: {error}")
+            if saver.cuts:
+                notes.append(f"{saver.spool.name} emptied its own log while it ran (a shell's '> /dev/stderr' does)")
+        try:
+            self._store.sweep(self._prefix)
+        except StoreTrouble as error:
+            notes.append(f"could not clean up: {error}")
+        try:
+            self._store.flush()
+        except StoreTrouble as error:
+            raise self._not_saved([Failure("the disk", error)], 0) from error
+        self._log_trouble = self._output_trouble = ""
+        lines = sum(saver.lines for saver in self._logs)
+        return Collected(self._last.files, self._last.bytes, lines, tuple(self._last.skipped), tuple(notes))
+
+    def _echo_step(self) -> float:
+        news = False
+        for name, tail in self._tails:
+            while piece := tail.next():
+                news = True
+                self._show(name, piece.data)
+        self._echo_wait = ECHO_WAITS[0] if news else min(self._echo_wait * 1.5, ECHO_WAITS[1])
+        return self._echo_wait
+
+    def _echo_rest(self) -> None:
+        for name, tail in self._tails:
+            while piece := tail.next(final=True):
+                self._show(name, piece.data)
+
+    def _show(self, name: str, data: bytes) -> None:
+        if self._echo is None or not data:
+            return
+        try:
+            self._echo(name, data)
+        except OSError:  # the console is gone (`| head`): the run goes on without it
+            self._echo = None
+
+    def _log_step(self) -> float:
+        for saver in self._logs:
+            failure = _save_log(saver, None)
+            if failure is not None:
+                self._log_trouble = str(failure.error)
+                return self._log_retry.next()
+        self._log_trouble = ""
+        self._log_retry.reset()
+        self._log_wait = min(self._log_wait * 1.25, LOG_WAITS[1])
+        return self._log_wait
+
+    def _output_step(self) -> float:
+        if self._outputs is None:
+            return self._interval
+        began = time.monotonic()
+        done = self._outputs.save(over=self._is_stopping, told=lambda _: None)
+        if done.failures:
+            self._output_trouble = str(done.failures[0].error)
+            return max(self._output_retry.next(), REST * (time.monotonic() - began))
+        self._output_trouble = ""
+        self._output_retry.reset()
+        self._output_wait = min(self._output_wait * 1.5, self._interval)
+        return max(self._output_wait, REST * (time.monotonic() - began))
+
+    def _is_stopping(self) -> bool:
+        return any(worker.is_stopping for worker in self._workers)
+
+
+def _save_log(saver: LogSaver, limit: GivingUp | None) -> Failure | None:
+    """Save all that a log has; ``limit`` is there at the end, when nobody writes any more."""
+    try:
+        while saver.save(final=limit is not None):
+            if limit is not None:
+                limit.told(True)
+    except StoreTrouble as error:
+        return Failure(f"the log of {saver.spool.name}", error)
+    except OSError as error:
+        unread = StoreTrouble(Why.SOURCE, f"cannot read {shown(str(saver.spool.path))!r}: {error.strerror}")
+        return Failure(f"the log of {saver.spool.name}", unread)
+    return None

@@ -1,0 +1,136 @@
+"""Saving one spool to the store while its program runs, and putting the log together in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from tieline.steps.redaction import Redactor
+from tieline.steps.segments import LogFolder, Segment, Whole
+from tieline.steps.spools import CAP, Piece, Spool, Tail
+from tieline.stores import Store, StoreTrouble
+
+MERGED = 32
+"""So many small segments become one, so that a job of a month does not leave a million files."""
+
+_CHUNK = 1024 * 1024
+
+
+class LogSaver:
+    """The only writer of one log. Any method may raise a store's trouble, and be called again afterwards.
+
+    It goes on where the store's log ends: whatever was killed, each line is saved once, in order.
+    """
+
+    def __init__(self, store: Store, prefix: str, spool: Spool, redactor: Callable[[], Redactor]) -> None:
+        self.spool = spool
+        self._folder = LogFolder(store, prefix, spool.name)
+        self._store, self._redactor = store, redactor
+        self._tail: Tail | None = None
+        self._pending: Piece | None = None
+        self._whole = Whole()
+        self._segments: list[Segment] = []
+
+    @property
+    def cuts(self) -> int:
+        """How often the program emptied its own log."""
+        return self._tail.cuts if self._tail else 0
+
+    @property
+    def lines(self) -> int:
+        """How many lines the log has; known once it is put together."""
+        return self._whole.lines
+
+    def save(self, *, final: bool = False) -> bool:
+        """Save the next piece; whether there was one. ``final``: to the very end, for nobody writes any more."""
+        tail = self._ready()
+        if self._pending is None:
+            self._pending = tail.next(final=final)
+        piece = self._pending
+        if piece is None:
+            return False
+        segment = Segment(piece.start, piece.end, len(piece.data))
+        self._store.save_bytes(piece.data, self._folder.segment_key(segment))
+        self._segments.append(segment)
+        self._pending = None
+        if len(self._segments) >= MERGED:
+            with suppress(StoreTrouble):  # the lines are saved; how many files they lie in can wait
+                self._merge()
+        return True
+
+    def put_together(self) -> None:
+        """Make the log one plain file, and remove its segments. Only after everything is saved."""
+        self._ready()
+        if not (self._segments or self._whole.exists or self.spool.path.exists()):
+            return  # the program never ran
+        if self._segments or not self._whole.exists:
+            counted = _Counted(self._all())
+            saved = self._store.save_chunks(counted, self._folder.whole_key)
+            end = self._segments[-1].end if self._segments else self._whole.end
+            whole = Whole(end, saved.size, counted.lines, exists=True)
+            self._store.save_bytes(whole.as_bytes(), self._folder.mark_key)
+            self._whole, self._segments = whole, []
+        for segment in self._folder.found():
+            if segment.end <= self._whole.end:
+                self._store.delete(self._folder.segment_key(segment))
+
+    def _ready(self) -> Tail:
+        """Where to go on: known after the first look at the store."""
+        if self._tail is None:
+            chain = self._folder.chain()
+            self._whole, self._segments = chain.whole, chain.segments
+            self._tail = Tail(self.spool.path, chain.end, self._redactor)
+        return self._tail
+
+    def _merge(self) -> None:
+        """Make one of the last segments, as many as fit under the cap, if they are many."""
+        count = size = 0
+        for segment in reversed(self._segments):
+            if size + segment.size > CAP:
+                break
+            count, size = count + 1, size + segment.size
+        if count < MERGED:
+            return
+        small = self._segments[-count:]
+        wide = Segment(small[0].start, small[-1].end, size)
+        data = b"".join(self._read(self._folder.segment_key(segment)) for segment in small)
+        self._store.save_bytes(data, self._folder.segment_key(wide))
+        self._segments[-count:] = [wide]
+        for segment in small:
+            self._store.delete(self._folder.segment_key(segment))
+
+    def _all(self) -> Iterator[bytes]:
+        if self._whole.size:
+            yield from self._chunks(self._folder.whole_key, self._whole.size)
+        for segment in self._segments:
+            yield from self._chunks(self._folder.segment_key(segment), segment.size)
+
+    def _chunks(self, key: str, size: int) -> Iterator[bytes]:
+        with self._store.open(key) as stream:
+            while size and (data := stream.read(min(_CHUNK, size))):
+                size -= len(data)
+                yield data
+
+    def _read(self, key: str) -> bytes:
+        with self._store.open(key) as stream:
+            return stream.read()
+
+
+class _Counted:
+    """Chunks, and how many lines they were."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._last = b"\n"
+        self._ends = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self._ends += chunk.count(b"\n")
+            self._last = chunk[-1:] or self._last
+            yield chunk
+
+    @property
+    def lines(self) -> int:
+        """Lines so far; one without an end counts."""
+        return self._ends + (self._last != b"\n")

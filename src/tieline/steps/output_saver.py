@@ -1,0 +1,217 @@
+"""Saving the outputs folder: what changed while the job runs, and in the end exactly what is in it.
+
+A file is saved again when its size or time of modification is not that of the copy in the store, which is also how a
+new collector knows what an old one had saved. Empty folders and dotfiles are outputs too. Links: a store may have none,
+so a link to a file inside the outputs is saved as that file; one to a folder is left out, for the folder itself is
+saved; one that leads out is left out and named. In the end, what the job removed is removed from the store as well: the
+store then equals the folder. Nothing is ever removed when there is no such folder.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tieline.stores import FolderStore, Stat, Store, StoreTrouble, Why, settles_in, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something in the outputs folder that cannot be saved, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that could not be saved this time, and why."""
+
+    name: str
+    error: StoreTrouble
+
+
+@dataclass(slots=True)
+class Pass:
+    """One look at the outputs folder. ``files`` and ``bytes``: all that is in it and saved by now.
+
+    ``left``: how many files were not even tried, because time was up.
+    """
+
+    files: int = 0
+    bytes: int = 0
+    left: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What is in the folder now: which file each name is saved from, and the folders that hold nothing else."""
+
+    exists: bool = False
+    files: dict[str, Stat] = field(default_factory=dict)
+    empty: list[str] = field(default_factory=list)
+
+
+class OutputSaver:
+    """The only writer of one run's outputs in the store."""
+
+    def __init__(self, store: Store, prefix: str, folder: Path) -> None:
+        self._store, self._folder = store, folder
+        self._prefix = f"{prefix.strip('/')}/outputs".lstrip("/")
+        self._saved: dict[str, tuple[int, int]] | None = None
+
+    def save(self, *, over: Callable[[], bool], told: Callable[[bool], None], final: bool = False) -> Pass:
+        """Save what is not saved yet. ``over``: asked between two files; ``told``: whether each could be saved.
+
+        What fails is in the result, so that one file does not keep the others back; the store's trouble is not raised.
+        """
+        done = Pass()
+        try:
+            saved = self._known()
+            seen = self._look(done)
+        except StoreTrouble as error:
+            done.failures.append(Failure("the outputs", error))
+            return done
+        for name, entry in seen.files.items():
+            if over():
+                done.left += 1
+            else:
+                self._file(name, entry, saved, done, told, final)
+        for name in seen.empty:
+            self._attempt(name, done, lambda key=f"{self._prefix}/{name}": self._make(key))
+        if final and seen.exists and not done.failures and not done.left:
+            self._remove_others(seen, saved, done)
+        return done
+
+    def _known(self) -> dict[str, tuple[int, int]]:
+        """What the store has, by key: asked once, and kept true by every save."""
+        if self._saved is None:
+            self._saved = {entry.key: (entry.size, entry.mtime_ns) for entry in self._store.list(self._prefix)}
+        return self._saved
+
+    def _look(self, done: Pass) -> _Seen:
+        """Walk the folder; what cannot be saved is noted in ``done``."""
+        local, seen = FolderStore(self._folder), _Seen()
+        try:
+            top = local.stat("")
+        except StoreTrouble as error:
+            if error.why == Why.NOT_FOUND:
+                return seen
+            raise
+        seen.exists = top is not None and top.what == "dir"
+        folders = []
+        for entry in local.walk("", lambda error: done.failures.append(Failure("the outputs", error))):
+            if entry.what == "dir":
+                folders.append(entry.key)
+                continue
+            real, reason = what_is_saved(local, entry)
+            if real is None:
+                done.skipped.append(Skipped(entry.key, reason))
+            else:
+                seen.files[entry.key] = real
+        held = {_parent(name) for name in seen.files}
+        for folder in reversed(folders):  # those below come after those above
+            if folder not in held:
+                seen.empty.append(folder)
+            held.add(_parent(folder))
+        return seen
+
+    def _file(
+        self,
+        name: str,
+        entry: Stat,
+        saved: dict[str, tuple[int, int]],
+        done: Pass,
+        told: Callable[[bool], None],
+        final: bool,
+    ) -> None:
+        key = f"{self._prefix}/{name}"
+        if saved.get(key) != (entry.size, entry.mtime_ns):
+            if final:
+                time.sleep(settles_in(entry.mtime_ns))
+
+            def put() -> None:
+                copy = self._store.save_file(self._folder / entry.key, key)
+                saved[key] = (copy.size, copy.mtime_ns)
+
+            ok = self._attempt(name, done, put)
+            told(ok)
+            if not ok:
+                return
+        done.files += 1
+        done.bytes += entry.size
+
+    def _attempt(self, name: str, done: Pass, action: Callable[[], None]) -> bool:
+        """Do ``action``, and once more after what is in its way in the store, and no output any more, is gone."""
+        try:
+            try:
+                action()
+            except StoreTrouble as error:
+                if error.why != Why.IN_THE_WAY:
+                    raise
+                self._clear_the_way(f"{self._prefix}/{name}")
+                action()
+        except FileNotFoundError:
+            return True  # the job has removed it again
+        except StoreTrouble as error:
+            done.failures.append(Failure(name, error))
+            return False
+        return True
+
+    def _make(self, key: str) -> None:
+        self._store.make_dir(key)
+
+    def _clear_the_way(self, key: str) -> None:
+        """Remove files where folders have to be, and a folder where a file has to be: the job turned one into the other."""
+        parts = key[len(self._prefix) + 1 :].split("/")
+        for count in range(1, len(parts) + 1):
+            place = f"{self._prefix}/{'/'.join(parts[:count])}"
+            found = self._store.stat(place)
+            if found is not None and (found.what != "dir" or place == key):
+                self._store.delete(place)
+                return
+
+    def _remove_others(self, seen: _Seen, saved: dict[str, tuple[int, int]], done: Pass) -> None:
+        """Remove from the store what the job itself removed."""
+        wanted = {f"{self._prefix}/{name}" for name in (*seen.files, *seen.empty)}
+        folders = {folder for key in wanted for folder in _parents(key)}
+        try:
+            for entry in reversed(list(self._store.walk(self._prefix))):
+                keep = folders | wanted if entry.what == "dir" else wanted
+                if entry.key not in keep:
+                    self._store.delete(entry.key)
+                    saved.pop(entry.key, None)
+        except StoreTrouble as error:
+            done.failures.append(Failure("what the job removed", error))
+
+
+def what_is_saved(local: FolderStore, entry: Stat) -> tuple[Stat | None, str]:
+    """The file that is saved for ``entry`` (itself, or what a link leads to), or None and why there is none."""
+    if entry.what == "file":
+        return entry, ""
+    if entry.what != "link":
+        return None, "a pipe, a socket or a device"
+    leads = shown(entry.link)
+    if entry.points_to is None:
+        return None, f"a link that leads out of the outputs, to {leads!r}"
+    real = local.stat(entry.points_to)
+    if real is None:
+        return None, f"a link to {leads!r}, which is not there"
+    if real.what == "dir":
+        return None, f"a link to the folder {leads!r}, which is saved under its own name"
+    if real.what != "file":
+        return None, f"a link to {leads!r}, which is not a file"
+    return real, ""
+
+
+def _parent(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _parents(key: str) -> list[str]:
+    parts = key.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
