@@ -201,4 +201,4 @@ def test_the_record_walks_the_table_of_transitions(machine: type[Lifecycle]) -> 
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
-    run_state_machine_as_test(machine, settings=walk)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(machine, settings=walk)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -49,7 +50,7 @@ def test_the_migrations_make_the_tables_of_the_schema(path: Path) -> None:
         assert keys_of(migrated) == keys_of(direct)
 
 
-def keys_of(connection: sqlite3.Connection) -> dict[str, list[object]]:
+def keys_of(connection: sqlite3.Connection) -> dict[str, list[Any]]:
     """What Alembic does not compare on SQLite: primary keys and what a deletion cascades to."""
     found = {}
     for table in METADATA.tables:

@@ -11,6 +11,7 @@ from typing import Any
 from tieline.app.deployment import Deployment
 from tieline.errors import Code, InvalidInput, NotFound, did_you_mean
 from tieline.kinds import registry
+from tieline.kinds.base import Kind
 from tieline.model.binding import Binding
 from tieline.model.catalog import DEFAULT_NAMESPACE, View
 from tieline.model.connection import Connection
@@ -58,6 +59,15 @@ def binding_of(connection: Connection) -> Binding | None:
     """What the connection puts into a job; None for one that only notifies."""
     kind = registry.get(connection.kind)
     return kind.bind(connection) if kind and not connection.notifications_only else None
+
+
+def kind_named(name: str) -> Kind:
+    """The kind of that name. Raises NotFound with the nearest one."""
+    kind = registry.get(name)
+    if kind is None:
+        hint = did_you_mean(name, registry.names(), "`tieline kinds list` shows what there is")
+        raise NotFound.of(Code.UNKNOWN_KIND, f"there is no kind {name!r}", hint)
+    return kind
 
 
 def origin_of(connection: Connection, deployment: Deployment, view: View) -> str:

@@ -64,13 +64,13 @@ def resource_words(resource: WholeResource) -> str:
     return f"the keys {', '.join(resource.items)} of {what} {resource.name}{prefix}"
 
 
-def mount_words(mount: Mount, layout: Layout) -> str:
-    """What is mounted, and where it truly is."""
+def mount_words(mount: Mount, layout: Layout | None) -> str:
+    """What is mounted, and where it truly is, if the run's layout is known."""
     source, access = mount.source, " (read-only)" if mount.read_only else ""
-    true = true_path(mount, layout)
+    true = true_path(mount, layout) if layout else mount.mount_path
     match source:
         case HostPathSource():
-            what = "the host's folder " + (source.path if layout.real_mounts else true)
+            what = "the host's folder " + (true if layout and not layout.real_mounts else _below(source.path, mount.sub_path))
         case ClaimSource():
             what = f"the claim {source.claim}"
         case ResourceSource():
@@ -80,6 +80,10 @@ def mount_words(mount: Mount, layout: Layout) -> str:
             what = "an empty folder"
     here = "" if true == mount.mount_path or what.endswith(true) else f", here at {true}"
     return f"{what}{here}{access}"
+
+
+def _below(path: str, sub_path: str | None) -> str:
+    return f"{path.rstrip('/')}/{sub_path}" if sub_path else path
 
 
 def store_words(plan: Plan) -> str:

@@ -12,11 +12,10 @@ import click
 from tieline.cli.layout import aligned, section
 from tieline.cli.options import job_options
 from tieline.cli.problems import show_problems
-from tieline.cli.terminal import has_colour, out_json, page
+from tieline.cli.terminal import has_colour, out_json, page, paint
 
 if TYPE_CHECKING:
-    from tieline.model.binding import Binding
-    from tieline.model.plan import Layout, Plan
+    from tieline.model.plan import Plan
 
 
 @click.command(short_help="Show what a job would get, and why; runs nothing.")
@@ -51,10 +50,7 @@ def explain(
 def explained(plan: Plan, *, colour: bool = False) -> list[str]:
     """The plan as lines of text."""
     lines = aligned(_head(plan), 0, colour=colour)
-    if plan.bindings:
-        lines += section(
-            "Connections", [line for b in plan.bindings for line in binding_lines(b, plan.layout)], colour=colour
-        )
+    lines += section("Connections", _connections(plan, colour=colour), colour=colour)
     lines += section("Steps, in this order", aligned(_steps(plan)), colour=colour)
     for title, rows in (
         ("Main program", _program(plan)),
@@ -84,21 +80,13 @@ def _head(plan: Plan) -> Iterable[tuple[str, str]]:
         yield "queue", f"{plan.queue}, {limit}"
 
 
-def binding_lines(binding: Binding, layout: Layout) -> list[str]:
-    """What one connection puts where, and why."""
-    from tieline.app.wording import mount_words, resource_words, value_words
+def _connections(plan: Plan, *, colour: bool) -> list[str]:
+    from tieline.cli.bindings import binding_lines
 
-    lines = [f"  {binding.connection} ({binding.provider or binding.type})"]
-    entries = [("type", binding.type)] + ([("provider", binding.provider)] if binding.provider else [])
-    entries += [(entry.name, value_words(entry.value)) for entry in binding.entries]
-    lines += [f"    files in {layout.binding_root}/{binding.connection}/", *aligned(entries, 6)]
-    variables = [(item.name, value_words(item.value), f"({item.origin}: {item.why})" if item.why else f"({item.origin})")
-                 for item in binding.variables]  # fmt: skip
-    variables += [("…", resource_words(resource), "(the connection's own)") for resource in binding.resources]
-    if variables:
-        lines += ["    variables", *aligned(variables, 6)]
-    if binding.mounts:
-        lines += ["    mounts", *aligned([(item.mount_path, mount_words(item, layout)) for item in binding.mounts], 6)]
+    lines = []
+    for binding in plan.bindings:
+        title = f"  {binding.connection} ({binding.provider or binding.type})"
+        lines += [paint(title, "cyan", on=colour), *binding_lines(binding, plan.layout)]
     return lines
 
 

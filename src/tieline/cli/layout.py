@@ -1,4 +1,4 @@
-"""Lines and columns: how an answer is set where it is no table. Pure; plain and coloured text come out the same width."""
+"""Lines and columns: how an answer is set where it is no table. Pure; colour never changes a width."""
 
 from __future__ import annotations
 

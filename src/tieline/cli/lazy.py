@@ -50,9 +50,11 @@ class LazyGroup(click.Group):
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
         return list(self.entries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
         entry = self.entries.get(cmd_name)
         if entry is None:
             return None
@@ -69,6 +71,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
         sections: dict[str, list[tuple[str, str]]] = {}
         for name, entry in self.entries.items():
             sections.setdefault(entry.section, []).append((name, entry.help))

@@ -1,4 +1,4 @@
-"""The record as every command that looks at runs opens it: what dead tieline processes left is ended first, and said."""
+"""The record as every command that looks at runs opens it: what dead tieline processes left is ended first."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def _access(connection: Connection) -> Any:
 
 
 def _name(entry: Init, index: int) -> str:
-    return entry.connection or (entry.container.name if entry.container and entry.container.name else f"init-{index}")
+    return entry.connection or f"init-{index}"
 
 
 def _repository_name(url: str) -> str:

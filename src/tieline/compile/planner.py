@@ -38,6 +38,7 @@ from tieline.model.plan import (
     Layout,
     Plan,
     Program,
+    ProgramStep,
     ServicePorts,
     Store,
     TakeStep,
@@ -92,6 +93,9 @@ def _plan(work: Work, component: Component, values: Mapping[str, Resolved], name
     steps, issues = inits.steps(run.init or (), ("run", "init"))
     work.issues += issues
     bindings, volumes = _bindings(work, run)
+    sidecars = tuple(_program(c, c.name or f"sidecar-{i}", layout) for i, c in enumerate(run.sidecars or ()))
+    _distinct(work, [step.program.name for step in steps if isinstance(step, ProgramStep)], "init")
+    _distinct(work, [program.name for program in sidecars], "sidecars")
     if not request.traits.pods and not (run.container.command or run.container.args):
         message, hint = (
             "the container has no command",
@@ -108,7 +112,7 @@ def _plan(work: Work, component: Component, values: Mapping[str, Resolved], name
         volumes=volumes,
         steps=(*_taken(work), *steps),
         main=_program(run.container, component.name or "main", layout, _param_variables(values)),
-        sidecars=tuple(_program(c, c.name or f"sidecar-{i}", layout) for i, c in enumerate(run.sidecars or ())),
+        sidecars=sidecars,
         collect=_collect(component.plugins),
         ending=_ending(component.termination),
         service=_service(run) if run.kind == "service" else None,
@@ -121,6 +125,13 @@ def _plan(work: Work, component: Component, values: Mapping[str, Resolved], name
         job_file=work.job.file,
         notices=notices_of(work.job, component, work.catalog, bindings, steps, request),
     )
+
+
+def _distinct(work: Work, names: list[str], where: str) -> None:
+    """Programs of one run are told apart by their names: their logs have them."""
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        message = f"two containers are named {name!r}"
+        work.issues.append(Issue(("run", where), Code.DUPLICATE_NAME, message, "give them different names"))
 
 
 def _bindings(work: Work, run: RunForm) -> tuple[tuple[Binding, ...], tuple[Mount, ...]]:

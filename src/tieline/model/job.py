@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from tieline.documents.forms import described
-from tieline.model.connection import VARIABLE_PATTERN
+from tieline.model.connection import NAME_PATTERN, VARIABLE_PATTERN
 from tieline.model.form import Form
 
 IO_NAME_PATTERN = described(r"^[A-Za-z_][A-Za-z0-9_-]*$", "use letters, digits, '_' and '-', a letter first")
@@ -119,7 +119,7 @@ class VariableForm(Form):
 class Container(Form):
     """A Kubernetes container."""
 
-    name: str | None = None
+    name: str | None = Field(default=None, pattern=NAME_PATTERN)
     image: str | None = None
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     command: TextList = ()

@@ -1,17 +1,16 @@
 """The collector: saves a run's logs and outputs while it runs, and wholly at its end.
 
-Three workers, each a thread that sleeps most of the time: one shows the console what the programs write, one saves the
-logs, one the outputs; a store that hangs keeps neither of the others back. What cannot be saved is tried again, less and
-less often. :meth:`Collector.finish` stops them and saves the rest in the caller's thread, with a limit; what is still not
-saved then stays on the disk, and a new collector with the same arguments goes on from there: it asks the store what it
-has, and nothing else is remembered anywhere.
+Three workers, each a thread that sleeps most of the time: one shows the console what the programs write, one saves
+the logs, one the outputs; none keeps another back. What cannot be saved is tried again, less and less often.
+:meth:`Collector.finish` saves the rest in the caller's thread, with a limit; what is still not saved then stays on the
+disk, and a new collector with the same arguments goes on from there: it asks the store what it has, and nothing else is
+remembered anywhere.
 
 Only one collector at a time may work on one prefix: whoever owns the run holds its lock.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -75,7 +74,8 @@ class Collector:
         self._interval, self._patience = interval, patience or Patience()
         self._echo = echo
         self._tails = [(spool.name, Tail(spool.path, 0, redactor)) for spool in spools] if echo else []
-        self._workers: list[Worker] = []
+        self._echoer: Worker | None = None
+        self._savers: list[Worker] = []
         self._last = Pass()
         self._log_retry, self._output_retry = Backoff(*RETRY_WAITS), Backoff(*RETRY_WAITS)
         self._log_wait, self._output_wait = LOG_WAITS[0], min(OUTPUT_WAIT, max(interval, 0.0))
@@ -85,25 +85,27 @@ class Collector:
     @property
     def trouble(self) -> str:
         """Why something could not be saved at the last attempt; empty while all is well."""
-        return self._log_trouble or self._output_trouble
+        bugs = [repr(worker.bug) for worker in self._all_workers() if worker.bug]
+        return self._log_trouble or self._output_trouble or ", ".join(bugs)
 
     def start(self) -> None:
         """Begin to collect beside the running job."""
-        steps: list[tuple[str, Callable[[], float]]] = []
         if self._tails:
-            steps.append(("echo", self._echo_step))
+            self._echoer = Worker("tieline-echo", self._echo_step)
         if self._logs:
-            steps.append(("logs", self._log_step))
+            self._savers.append(Worker("tieline-logs", self._log_step))
         if self._outputs is not None and self._interval >= 0:
-            steps.append(("outputs", self._output_step))
-        self._workers = [Worker(f"tieline-{name}", step) for name, step in steps]
-        for worker in self._workers:
+            self._savers.append(Worker("tieline-outputs", self._output_step))
+        for worker in self._all_workers():
             worker.start()
 
     def poke(self) -> None:
         """Look now, instead of at the next moment that was planned."""
-        for worker in self._workers:
+        for worker in self._all_workers():
             worker.poke()
+
+    def _all_workers(self) -> list[Worker]:
+        return [*([self._echoer] if self._echoer else []), *self._savers]
 
     def finish(self, timeout: float | None = None) -> Collected:
         """Save all that is left, and return what there is. For when nobody writes any more; without ``start``, too.
@@ -113,28 +115,41 @@ class Collector:
         ``finish`` may be called again, here or in a new collector.
         """
         limit = GivingUp(self._patience, timeout)
-        self._stop(timeout)
-        self._echo_rest()
-        while True:
-            failures, left = self._pass(limit)
-            if not failures and not left:
-                break
-            wait = limit.wait()
-            if wait is None:
-                raise self._not_saved(failures, left)
-            time.sleep(wait)
-        return self._close()
+        try:
+            self._stop_saving(timeout)
+            self._save_all(limit)
+            return self._close()
+        finally:
+            self._stop_echo()  # last: a console that stands still keeps nothing from being saved
 
-    def _stop(self, timeout: float | None) -> None:
+    def _stop_saving(self, timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
-        for worker in self._workers:
+        for worker in self._savers:
             worker.stop()
-        for worker in self._workers:
+        for worker in self._savers:
             worker.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
             if worker.is_alive():
                 slow = StoreTrouble(Why.BROKEN, "the store has not answered", "check the disk or the network")
                 raise self._not_saved([Failure(worker.name.removeprefix("tieline-"), slow)], 0)
-        self._workers = []
+        self._savers = []
+
+    def _stop_echo(self) -> None:
+        if self._echoer is not None:
+            self._echoer.stop()
+            self._echoer.join()
+            self._echoer = None
+        for name, tail in self._tails:
+            self._show_all(name, tail, final=True)
+
+    def _save_all(self, limit: GivingUp) -> None:
+        while True:
+            failures, left = self._pass(limit)
+            if not failures and not left:
+                return
+            wait = limit.wait()
+            if wait is None:
+                raise self._not_saved(failures, left)
+            time.sleep(wait)
 
     def _pass(self, limit: GivingUp) -> tuple[list[Failure], int]:
         """Try to save everything once: what failed, and how many files were not tried."""
@@ -190,31 +205,28 @@ class Collector:
     def _echo_step(self) -> float:
         news = False
         for name, tail in self._tails:
-            while piece := tail.next():
-                news = True
-                self._show(name, piece.data)
+            news = self._show_all(name, tail, final=False) or news
         self._echo_wait = ECHO_WAITS[0] if news else min(self._echo_wait * 1.5, ECHO_WAITS[1])
         return self._echo_wait
 
-    def _echo_rest(self) -> None:
-        for name, tail in self._tails:
-            while piece := tail.next(final=True):
-                self._show(name, piece.data)
-
-    def _show(self, name: str, data: bytes) -> None:
-        if self._echo is None or not data:
-            return
+    def _show_all(self, name: str, tail: Tail, *, final: bool) -> bool:
+        """Show what a program wrote up to now; whether there was any."""
+        news = False
         try:
-            self._echo(name, data)
+            while self._echo is not None and (piece := tail.next(final=final)):
+                self._echo(name, piece.data)
+                news = True
+                if not piece.is_full:
+                    break
         except OSError:  # the console is gone (`| head`): the run goes on without it
             self._echo = None
+        return news
 
     def _log_step(self) -> float:
-        for saver in self._logs:
-            failure = _save_log(saver, None)
-            if failure is not None:
-                self._log_trouble = str(failure.error)
-                return self._log_retry.next()
+        failures = [failure for saver in self._logs if (failure := _save_log(saver, None))]
+        if failures:
+            self._log_trouble = str(failures[0].error)
+            return self._log_retry.next()
         self._log_trouble = ""
         self._log_retry.reset()
         self._log_wait = min(self._log_wait * 1.25, LOG_WAITS[1])
@@ -234,18 +246,21 @@ class Collector:
         return max(self._output_wait, REST * (time.monotonic() - began))
 
     def _is_stopping(self) -> bool:
-        return any(worker.is_stopping for worker in self._workers)
+        return any(worker.is_stopping for worker in self._savers)
 
 
 def _save_log(saver: LogSaver, limit: GivingUp | None) -> Failure | None:
     """Save all that a log has; ``limit`` is there at the end, when nobody writes any more."""
+    before = saver.count
     try:
         while saver.save(final=limit is not None):
-            if limit is not None:
-                limit.told(True)
+            pass
     except StoreTrouble as error:
         return Failure(f"the log of {saver.spool.name}", error)
     except OSError as error:
         unread = StoreTrouble(Why.SOURCE, f"cannot read {shown(str(saver.spool.path))!r}: {error.strerror}")
         return Failure(f"the log of {saver.spool.name}", unread)
+    finally:
+        if limit is not None and saver.count > before:
+            limit.told(True)
     return None

@@ -30,6 +30,8 @@ class LogSaver:
         self._pending: Piece | None = None
         self._whole = Whole()
         self._segments: list[Segment] = []
+        self.count = 0
+        """How many segments this saver has saved."""
 
     @property
     def cuts(self) -> int:
@@ -42,8 +44,9 @@ class LogSaver:
         return self._whole.lines
 
     def save(self, *, final: bool = False) -> bool:
-        """Save the next piece; whether there was one. ``final``: to the very end, for nobody writes any more."""
+        """Save the next piece; whether more is there at once. ``final``: to the end, for nobody writes any more."""
         tail = self._ready()
+        is_old = self._pending is not None
         if self._pending is None:
             self._pending = tail.next(final=final)
         piece = self._pending
@@ -53,10 +56,11 @@ class LogSaver:
         self._store.save_bytes(piece.data, self._folder.segment_key(segment))
         self._segments.append(segment)
         self._pending = None
+        self.count += 1
         if len(self._segments) >= MERGED:
             with suppress(StoreTrouble):  # the lines are saved; how many files they lie in can wait
                 self._merge()
-        return True
+        return is_old or piece.is_full
 
     def put_together(self) -> None:
         """Make the log one plain file, and remove its segments. Only after everything is saved."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tieline.stores import FolderStore, Stat, Store, StoreTrouble, Why, settles_in, shown
@@ -82,7 +83,7 @@ class OutputSaver:
             else:
                 self._file(name, entry, saved, done, told, final)
         for name in seen.empty:
-            self._attempt(name, done, lambda key=f"{self._prefix}/{name}": self._make(key))
+            self._attempt(name, done, partial(self._store.make_dir, f"{self._prefix}/{name}"))
         if final and seen.exists and not done.failures and not done.left:
             self._remove_others(seen, saved, done)
         return done
@@ -162,11 +163,8 @@ class OutputSaver:
             return False
         return True
 
-    def _make(self, key: str) -> None:
-        self._store.make_dir(key)
-
     def _clear_the_way(self, key: str) -> None:
-        """Remove files where folders have to be, and a folder where a file has to be: the job turned one into the other."""
+        """Remove a file where a folder has to be, or the reverse: the job turned one into the other."""
         parts = key[len(self._prefix) + 1 :].split("/")
         for count in range(1, len(parts) + 1):
             place = f"{self._prefix}/{'/'.join(parts[:count])}"

@@ -1,12 +1,13 @@
 """How a log lies in the store: segments while it grows, one plain file in the end; readable at every moment between.
 
-``<prefix>/logs/<name>/<start>-<end>.log`` holds the (redacted) bytes of that range of the raw spool. Segments are written
-one after the other, each whole or not at all, so after any crash the log goes on where the last one ends. Several may be
-merged: the wider is written first, then the others go, so for a while a range may be there twice; readers take the widest.
+``<prefix>/logs/<name>/<start>-<end>.log`` holds the (redacted) bytes of that range of the raw spool. Segments are
+written one after the other, each whole or not at all, so after any crash the log goes on where the last one ends.
+Several may be merged: the wider is written first, then the others go, so for a while a range may be there twice;
+readers take the widest.
 
-In the end all of it is ``<prefix>/logs/<name>.log``. What that covers is told by ``<name>/whole.json``, which is written
-after it and before the segments go: a file without it is ignored (the segments are still there), and of one that was
-written again, longer, only the ``size`` that is told counts until that is told anew.
+In the end all of it is ``<prefix>/logs/<name>.log``. What that covers is told by ``<name>/whole.json``, which is
+written after it and before the segments go: a file without it is ignored (the segments are still there), and of one
+that was written again, longer, only the ``size`` that is told counts until that is told anew.
 """
 
 from __future__ import annotations

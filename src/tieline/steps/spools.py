@@ -45,6 +45,11 @@ class Piece:
     end: int
     data: bytes
 
+    @property
+    def is_full(self) -> bool:
+        """Whether more is likely to be there at once. A smaller piece reached the spool's end, as it was then."""
+        return self.end - self.start >= CAP - HOLD_BYTES
+
 
 class Tail:
     """Reads a spool on from a raw offset."""

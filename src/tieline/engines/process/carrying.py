@@ -17,6 +17,7 @@ from tieline.git.checkout import checkout
 from tieline.model.access import ObjectStore, Volume
 from tieline.model.plan import CloneStep, FetchStep, FileStep, Layout, Plan, Step, TakeStep
 from tieline.steps.binding_directory import write_bindings
+from tieline.steps.copying import Copied
 from tieline.steps.fetch import fetch
 from tieline.steps.files import take, write_file
 from tieline.stores.opening import open_store
@@ -73,12 +74,12 @@ class StepRunner:
             case CloneStep():
                 return self._clone(step, cancel)
             case FetchStep():
-                return self._fetch(step)
+                return self._fetch(step, cancel)
             case FileStep():
-                write_file(step, Path(self.plan.layout.context_path))
+                write_file(step, root=self._root)
                 return f"{len(step.content.encode())} bytes"
             case TakeStep():
-                return str(take(step, Path(self.plan.layout.context_path)))
+                return self._told(take(step, root=self._root, cancel=cancel))
             case _:
                 raise TypeError(f"{step.type} is no step of Tieline's own")
 
@@ -87,8 +88,19 @@ class StepRunner:
         self.code.append({"connection": step.connection or "", "url": step.remote.url, "commit": checked.commit})
         return f"{checked.ref or step.remote.revision or 'HEAD'} at {checked.commit[:12]}"
 
-    def _fetch(self, step: FetchStep) -> str:
-        return str(fetch(step, open_store(step.source, claims_of(step.source, self.plan.layout))))
+    def _fetch(self, step: FetchStep, cancel: threading.Event) -> str:
+        store = open_store(step.source, claims_of(step.source, self.plan.layout))
+        return self._told(fetch(step, store, root=self._root, cancel=cancel))
+
+    @property
+    def _root(self) -> Path:
+        """The folder that no step may write outside of."""
+        return Path(self.plan.layout.context_path)
+
+    def _told(self, copied: Copied) -> str:
+        for note in copied.notes:
+            self.listener.note(note)
+        return f"{copied.files} file{'' if copied.files == 1 else 's'}, {copied.bytes} bytes"
 
 
 def claims_of(source: Volume | ObjectStore, layout: Layout) -> dict[str, str]:

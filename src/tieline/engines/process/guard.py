@@ -178,8 +178,8 @@ def main() -> None:
     order = read_order(fd)
     pid, failure = start(order)
     if not pid:
-        number, _, text = failure.partition(":")
-        write_result(order["result"], {"cause": "not-started", "errno": int(number or 0), "error": text})
+        errno_text, _, text = failure.partition(":")
+        write_result(order["result"], {"cause": "not-started", "errno": int(errno_text or 0), "error": text})
         return
     status, cause = watch(fd, pid)
     kill_all()

@@ -43,7 +43,7 @@ def after_end(ended: Ended, plan: Plan, *, late: bool, stop: bool, step: str = "
     if ended.cause == "supervisor-died":
         return supervisor_died("the program was killed with it")
     if ended.signal is not None:
-        name = signal.Signals(ended.signal).name if ended.signal in iter(signal.Signals) else str(ended.signal)
+        name = next((known.name for known in signal.Signals if known == ended.signal), f"signal {ended.signal}")
         hint = " (out of memory?)" if ended.signal == signal.SIGKILL else ""
         code = Code.STEP_FAILED if step else Code.SIGNALLED
         return Outcome(Status.FAILED, code, f"{who} was ended by {name}{hint}", ended.exit_code)

@@ -67,9 +67,11 @@ def _sources(plan: Plan) -> Iterable[Problem]:
     for step in plan.steps:
         if isinstance(step, TakeStep) and not os.path.lexists(step.source):
             yield _missing("mount", step.source)
-        if isinstance(step, FetchStep) and isinstance(step.source, ObjectStore):
+        if not isinstance(step, FetchStep):
+            continue
+        if isinstance(step.source, ObjectStore):
             yield _problem(Code.UNSUPPORTED, f"init[{step.name}]", f"{step.connection!r} is a bucket", NO_BUCKETS)
-        elif isinstance(step, FetchStep) and step.source.host_path and not os.path.isdir(step.source.host_path):
+        elif step.source.host_path and not os.path.isdir(step.source.host_path):
             yield _missing(f"init[{step.name}]", step.source.host_path)
 
 
