@@ -37,6 +37,7 @@ soak: .make/dev  ## The long versions of the randomised tests
 
 docs: .make/docs  ## The site, in site/
 	$(BIN)/python scripts/kind_pages.py docs/kinds
+	$(BIN)/python scripts/job_fields.py docs/jobs.md
 	$(PYTEST) --quiet tests/unit/test_house_rules.py -k documented
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 

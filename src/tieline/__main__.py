@@ -13,9 +13,9 @@ def main() -> None:
 
         print(f"tieline {__version__}")
         return
-    from tieline.cli.entry import enter
+    from tieline.cli.entry import enter, leave
 
-    sys.exit(enter(sys.argv[1:]))
+    leave(enter(sys.argv[1:]))
 
 
 if __name__ == "__main__":

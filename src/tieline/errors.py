@@ -30,7 +30,6 @@ class Code(StrEnum):
     WRONG_TYPE = "wrong-type"
     BAD_VALUE = "bad-value"
     UNSUPPORTED = "unsupported"
-    NO_EFFECT = "no-effect"
     # a catalog
     UNKNOWN_KIND = "unknown-kind"
     BAD_NAME = "bad-name"

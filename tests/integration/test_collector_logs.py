@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from tieline.steps.log_saver import LogSaver
 from tieline.steps.redaction import Redactor, Unredacted
 from tieline.steps.segments import LogFolder, log_names
 from tieline.steps.spools import Spool, Tail
-from tieline.stores import FolderStore, Saved, StoreTrouble
+from tieline.stores import FolderStore, Saved, Stat, StoreTrouble
 
 
 class Died(BaseException):
@@ -317,10 +318,8 @@ def test_a_secret_that_is_cut_by_a_poll_and_by_a_death_is_never_saved(tmp_path: 
         root.mkdir()
         for start in range(0, len(whole), step):
             append(root / "spool", whole[start : start + step])
-            saver = LogSaver(
-                FolderStore(root), "run/1", Spool("main", root / "spool"), Secretive
-            )  # a new one each time
-            drain(saver, final=start % 3 == 0 and step == 20)
+            saver = LogSaver(FolderStore(root), "run/1", Spool("main", root / "spool"), Secretive)
+            drain(saver)  # and a new one each time
         drain(saver, final=True)
         saver.put_together()
         saved = b"".join(p.read_bytes() for p in root.rglob("*.log"))
@@ -345,3 +344,49 @@ def test_logs_of_several_programs_have_main_first(tmp_path: Path) -> None:
     assert log_names(store, "run/1") == ["main", "init-a", "sidecar-x"]
     assert all_of(store, "init-a") == b"init-a"
     assert log_names(store, "another") == []
+
+
+class Interrupted(FolderStore):
+    """Something happens just before the ``at``-th reading operation."""
+
+    def __init__(self, root: Path, at: int, happens: Callable[[], None]) -> None:
+        super().__init__(root)
+        self.reads, self.at, self.happens = 0, at, happens
+
+    def _reading(self) -> None:
+        self.reads += 1
+        if self.reads == self.at:
+            self.happens()
+
+    def list(self, prefix: str = "") -> Iterator[Stat]:
+        self._reading()
+        return super().list(prefix)
+
+    def open(self, key: str, offset: int = 0) -> BinaryIO:
+        self._reading()
+        return super().open(key, offset)
+
+
+@pytest.mark.parametrize("at", range(1, 9))
+@pytest.mark.parametrize("what", ["merge", "put together", "put together again"])
+def test_a_reader_that_is_overtaken_at_any_moment_reads_all(tmp_path: Path, what: str, at: int) -> None:
+    spool, store = tmp_path / "spool", FolderStore(tmp_path)
+    saver = LogSaver(store, "run/1", Spool("main", spool), Unredacted)
+    lines = [b"%d\n" % n for n in range(3)]
+    if what == "put together again":
+        session(store, spool, [b"before\n"])
+    for line in lines:
+        append(spool, line)
+        drain(saver)
+
+    def happens() -> None:
+        if what == "merge":
+            append(spool, b"more\n")
+            drain(saver)
+        else:
+            saver.put_together()
+
+    reader = LogReader(Interrupted(tmp_path, at, happens), "run/1", "main")
+    read = b"".join(reader.poll())
+    assert read in (spool.read_bytes(), spool.read_bytes().removesuffix(b"more\n"))
+    assert read + b"".join([*reader.poll(), *reader.poll()]) == spool.read_bytes()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -170,3 +172,10 @@ def test_every_kind_is_documented() -> None:
     there = {path.name: path.read_text() for path in folder.glob("*.md")}
     assert sorted(there) == sorted(wanted), "make docs writes docs/kinds/"
     assert [name for name, text in wanted.items() if there[name] != text] == [], "make docs writes docs/kinds/"
+
+
+def test_every_field_of_a_job_is_documented() -> None:
+    page = ROOT / "docs" / "jobs.md"
+    made = subprocess.run([sys.executable, str(ROOT / "scripts" / "job_fields.py"), "-"], input=page.read_text(),
+                          capture_output=True, text=True, check=True).stdout  # fmt: skip
+    assert made == page.read_text(), "make docs writes the tables of docs/jobs.md"

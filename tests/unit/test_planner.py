@@ -375,6 +375,35 @@ def test_a_check_without_values_leaves_them_open() -> None:
     assert refused(text) == [(Code.MISSING_PARAM, "inputs[0]")]
 
 
+def test_a_param_brings_a_connection_or_an_init_step() -> None:
+    text = """
+kind: operation
+params:
+  table: {connection: data, init: true, artifacts: {files: [t.csv]}}
+  store: {value: s, connection: db}
+  note: {value: hello, contextOnly: true}
+component:
+  inputs: [{name: table, type: artifacts, isOptional: true}, {name: store, type: str}]
+  run:
+    kind: job
+    container: {command: [x, "{{ init.data.path }}", "{{ connections.db.path }}", "{{ note }}"]}
+"""
+    found = plan(text)
+    (step,) = found.steps
+    assert isinstance(step, FetchStep)
+    assert (step.connection, step.items[0].source) == ("data", "t.csv")
+    assert [binding.connection for binding in found.bindings] == ["db"]
+    assert found.main.command[1:] == ("/run/c/artifacts/data", "/srv/x.db", "hello")
+
+
+def test_the_artifacts_store_is_bound_only_when_asked_for_and_only_the_runs_own_part() -> None:
+    assert plan(job("")).bindings == ()
+    asked = (job("", rest="plugins: {mountArtifactsStore: true}"), job("  connections: [artifacts-store]"))
+    for text in asked:
+        (binding,) = plan(text).bindings
+        assert {entry.name: entry.value for entry in binding.entries}["path"] == Text(text="/h/artifacts/u1")
+
+
 def test_files_of_a_pod_that_a_process_cannot_have() -> None:
     text = """
 kind: component

@@ -70,7 +70,9 @@ def mount_words(mount: Mount, layout: Layout | None) -> str:
     true = true_path(mount, layout) if layout else mount.mount_path
     match source:
         case HostPathSource():
-            what = "the host's folder " + (true if layout and not layout.real_mounts else _below(source.path, mount.sub_path))
+            what = "the host's folder " + (
+                true if layout and not layout.real_mounts else _below(source.path, mount.sub_path)
+            )
         case ClaimSource():
             what = f"the claim {source.claim}"
         case ResourceSource():

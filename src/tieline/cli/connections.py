@@ -46,7 +46,9 @@ def _viewed(config: Path | None, namespace: str | None, home: HomeFolder) -> tup
 
 @click.command("list", short_help="List connections.")
 @click.argument("words", nargs=-1, metavar="[WORD]…")
-@click.option("--kind", "kinds", multiple=True, metavar="KIND", shell_complete=completing.kinds, help="Only of this kind. Repeat.")
+@click.option(
+    "--kind", "kinds", multiple=True, metavar="KIND", shell_complete=completing.kinds, help="Only of this kind. Repeat."
+)
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only with this tag. Repeat: with all of them.")
 @namespace_option
 @config_option
@@ -127,7 +129,9 @@ def _shown(connection: Connection, deployment: Deployment, view: View, used: lis
     lines = aligned(_facts(connection, deployment, view), 0, colour=colour)
     schema = connection.schema_
     fields = schema.model_dump(mode="json", by_alias=True, exclude_none=True) if schema is not None else {}
-    lines += section("Schema", aligned(((key, _text(value)) for key, value in fields.items()), colour=colour), colour=colour)
+    lines += section(
+        "Schema", aligned(((key, _text(value)) for key, value in fields.items()), colour=colour), colour=colour
+    )
     env = ((variable.name, variable.value) for variable in connection.env)
     lines += section("Variables of its own", aligned(env, colour=colour), colour=colour)
     binding = binding_of(connection)

@@ -6,9 +6,11 @@ Nothing else of the command line catches errors: a command raises, and here it i
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -18,10 +20,13 @@ from tieline.cli.terminal import json_text, prepare_streams, say
 from tieline.errors import Code, Place, Problem, TielineError
 
 COMPLETE = "_TIELINE_COMPLETE"
+YOUNG = 100_000
+"""Objects before the garbage collector looks: a command makes many that stay, and ends soon."""
 
 
 def enter(argv: Sequence[str]) -> int:
     """Carry the command line out; the exit code."""
+    gc.set_threshold(YOUNG, 20, 20)
     prepare_streams()
     if instruction := os.environ.get(COMPLETE):
         return _complete(instruction)
@@ -31,6 +36,16 @@ def enter(argv: Sequence[str]) -> int:
         return code
     except BaseException as error:
         return _told(error, as_json=wants_json(argv))
+
+
+def leave(code: int) -> NoReturn:
+    """End the process. Taking a finished interpreter apart object by object is a tenth of a short command's time."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            continue  # nobody can be told
+    os._exit(code)
 
 
 def _invoke(argv: Sequence[str]) -> int:

@@ -15,6 +15,7 @@ from tieline.cli.terminal import has_colour, out, out_json, paint, printable, sa
 
 if TYPE_CHECKING:
     from tieline.app.submit import Accepted, Prepared
+    from tieline.engines.base import Controls
     from tieline.model.plan import Plan
     from tieline.model.run import Run
 
@@ -78,14 +79,13 @@ def run(
 def _introduce(prepared: Prepared) -> None:
     colour = has_colour(sys.stderr)
     run = prepared.plan.run
-    say(
-        f"{paint('run', 'bold', on=colour)} {run.uuid[:8]} {printable(run.name)} (project {run.project}, namespace {run.namespace})"
-    )
+    where = f"(project {run.project}, namespace {run.namespace})"
+    say(f"{paint('run', 'bold', on=colour)} {run.uuid[:8]} {printable(run.name)} {where}")
     for notice in prepared.plan.notices:
         say(paint(printable(f"  {notice.field}: {notice.message}"), "dim", on=colour))
 
 
-def _carried_out(accepted: Accepted, controls: object, output: str) -> Run:
+def _carried_out(accepted: Accepted, controls: Controls, output: str) -> Run:
     from tieline.app.submit import carry_out
     from tieline.cli.passing import Passing
     from tieline.cli.progress import Progress
@@ -120,7 +120,6 @@ def _detached(accepted: Accepted, output: str) -> int:
     else:
         out(run.uuid)
     sys.stdout.flush()
-    say(
-        f"  it runs on by itself; follow it: tieline runs logs -f {run.uuid[:8]}; stop it: tieline runs stop {run.uuid[:8]}"
-    )
+    short = run.uuid[:8]
+    say(f"  it runs on by itself; follow it: tieline runs logs -f {short}; stop it: tieline runs stop {short}")
     return exits.OK

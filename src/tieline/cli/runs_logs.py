@@ -15,7 +15,9 @@ from tieline.cli.terminal import say
 @click.command(short_help="Print what a run printed; -f follows it.")
 @run_argument
 @click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended.")
-@click.option("--program", metavar="NAME", default="main", help="An init program's or a sidecar's lines. Default: main.")
+@click.option(
+    "--program", metavar="NAME", default="main", help="An init program's or a sidecar's lines. Default: main."
+)
 @click.option("--attempt", type=click.IntRange(1), metavar="N", help="Default: the latest.")
 @output_option
 def logs(run: str, follow: bool, program: str, attempt: int | None, output: str) -> None:

@@ -15,7 +15,9 @@ from tieline.cli.terminal import out_json, say
 @click.command(short_help="JSON Schemas of catalogs and jobs.")
 @click.argument("what", type=click.Choice(["catalog", "job"]))
 @click.argument("kind", required=False, shell_complete=completing.kinds)
-@click.option("--write", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="To a file, not to stdout.")
+@click.option(
+    "--write", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="To a file, not to stdout."
+)
 def schema(what: str, kind: str | None, write: Path | None) -> None:
     """Print the JSON Schema of catalogs or of job files; with a KIND, that of such a connection's `schema`.
 

@@ -7,12 +7,12 @@ everything else is rendered when both are known.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tieline.compile.context import Names, connection_names, global_names, inside_context, settled
 from tieline.compile.jobs import Job
-from tieline.compile.params import Resolved, params_context, resolve
+from tieline.compile.params import Resolved, connection_of, init_of, params_context, resolve
 from tieline.compile.templates import TemplateProblem, is_template, render
 from tieline.documents.document import FieldPath
 from tieline.documents.forms import Issue, validate
@@ -95,6 +95,24 @@ def values_of(work: Work) -> dict[str, Resolved]:
     )
     work.issues += [_placed(issue, work) for issue in found]
     return values
+
+
+def with_params(job: Job, values: Mapping[str, Resolved]) -> Job:
+    """The job with what its params ask for: a connection bound, or (``init: true``) an init entry after its own."""
+    inits, connections = [], []
+    for resolved in values.values():
+        entry = init_of(resolved)
+        if entry is not None:
+            inits.append(entry)
+        elif (name := connection_of(resolved)) is not None:
+            connections.append(name)
+    run = run_of(job.component)
+    asked = run.get("connections")
+    if not (inits or connections) or not run or not (asked is None or isinstance(asked, list)):
+        return job
+    more = [name for name in connections if name not in listed(asked)]
+    changed = {**run, "init": [*listed(run.get("init")), *inits], "connections": [*listed(asked), *more]}
+    return replace(job, component={**job.component, "run": changed})
 
 
 def _placed(issue: Issue, work: Work) -> Issue:

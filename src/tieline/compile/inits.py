@@ -54,16 +54,16 @@ class Inits:
     base: str  # the folder of the job file, for a repository that is written ./like/this
 
     def steps(self, entries: tuple[Init, ...], path: FieldPath) -> tuple[list[Step], list[Issue]]:
-        steps: list[Step] = []
+        steps: list[tuple[int, Step]] = []
         issues: list[Issue] = []
         for index, entry in enumerate(entries):
             try:
-                steps.append(self._step(entry, index))
+                steps.append((index, self._step(entry, index)))
             except Refusal as refusal:
                 where = (*path, index, *refusal.field)
                 issues.append(Issue(where, refusal.code, refusal.message, refusal.hint))
-        issues += _collisions(steps, path)
-        return steps, issues
+        issues += _collisions(steps, path, self.layout.artifacts_path)
+        return [step for _, step in steps], issues
 
     def target(self, entry: Init) -> str:
         """Where an entry's files go: its ``path``, else the artifacts path (and the connection's name)."""
@@ -271,25 +271,18 @@ def _change(mode: int, who: str, sign: str, what: str) -> int:
     return mode
 
 
-def _collisions(steps: list[Step], path: FieldPath) -> list[Issue]:
+def _collisions(steps: list[tuple[int, Step]], path: FieldPath, root: str) -> list[Issue]:
     """Two clones (or a clone and anything that fills a folder) at one path."""
     taken: dict[str, tuple[int, str]] = {}
     issues = []
-    for index, step in enumerate(steps):
-        whole = isinstance(step, CloneStep) or (
-            isinstance(step, FetchStep) and any(not item.target for item in step.items)
-        )
-        if not whole or isinstance(step, (FileStep, ProgramStep)):
+    for index, step in steps:
+        if not isinstance(step, (CloneStep, FetchStep)):
             continue
-        place = step.path
-        if place in taken and (isinstance(step, CloneStep) or taken[place][1] == "clone"):
-            issues.append(
-                Issue(
-                    (*path, index),
-                    Code.PATH_COLLISION,
-                    f"entries {taken[place][0]} and {index} both fill {place}",
-                    "give one of them a path",
-                )
-            )
-        taken[place] = (index, step.type)
+        if isinstance(step, FetchStep) and all(item.target for item in step.items):
+            continue
+        before = taken.get(step.path)
+        if before and "clone" in (step.type, before[1]):
+            message = f"entries {before[0]} and {index} both fill {posixpath.relpath(step.path, root)}"
+            issues.append(Issue((*path, index), Code.PATH_COLLISION, message, "give one of them a path"))
+        taken[step.path] = (index, step.type)
     return issues

@@ -50,7 +50,7 @@ def resolve(
 
     ``complete=False`` leaves required inputs that nobody gave out (for a check before a run).
     """
-    found: dict[str, Resolved] = {}
+    found = _context_only(inputs, params)
     issues = _unknown(inputs, params) if strict else []
     for index, io in enumerate(inputs):
         given_here = io.name in params
@@ -68,6 +68,16 @@ def resolve(
         else:
             found[io.name] = resolved
     return found, issues
+
+
+def _context_only(inputs: Sequence[IO], params: Mapping[str, Any]) -> dict[str, Resolved]:
+    """Params that are no input and only give templates a name."""
+    names = {io.name for io in inputs}
+    return {
+        name: Resolved(IO.model_construct(name=name), value.get("value"), None, {"value": value.get("value")})
+        for name, value in params.items()
+        if name not in names and isinstance(value, Mapping) and (value.get("contextOnly") or value.get("context_only"))
+    }
 
 
 def _unknown(inputs: Sequence[IO], params: Mapping[str, Any]) -> list[Issue]:
@@ -131,7 +141,7 @@ def _without_value(
 
 def _resolved(io: IO, value: Any, given: Param | None, names: Mapping[str, Any]) -> Resolved:
     connection = (given.connection if given else None) or io.connection
-    context = {
+    context: dict[str, Any] = {
         "value": value,
         "connection": connection,
         "type": io.type,
@@ -139,6 +149,25 @@ def _resolved(io: IO, value: Any, given: Param | None, names: Mapping[str, Any])
         "as_arg": _argument(io, value, names),
     }
     return Resolved(io, value, given, context)
+
+
+def connection_of(resolved: Resolved) -> str | None:
+    """The connection that an input's value comes with."""
+    return (resolved.given.connection if resolved.given else None) or resolved.io.connection
+
+
+def init_of(resolved: Resolved) -> dict[str, Any] | None:
+    """The init entry that a param asks for with ``init: true`` (``toInit``): its connection, and what to bring."""
+    given = resolved.given
+    if given is None or not (given.to_init or given.init):
+        return None
+    entry: dict[str, Any] = {"connection": connection_of(resolved)}
+    handlers = {"artifacts": given.artifacts, "paths": given.paths, "git": given.git}
+    if resolved.io.type in ("artifacts", "git", "file", "dockerfile") and isinstance(resolved.value, dict):
+        handlers[resolved.io.type] = resolved.value
+    elif resolved.io.type == "path" and isinstance(resolved.value, str):
+        handlers["paths"] = [resolved.value]
+    return {key: value for key, value in {**entry, **handlers}.items() if value is not None}
 
 
 def params_context(found: Mapping[str, Resolved]) -> dict[str, Any]:

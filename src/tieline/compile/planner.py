@@ -15,8 +15,10 @@ from tieline.compile.asking import (
     rendered_component,
     values_of,
     view_of,
+    with_params,
 )
 from tieline.compile.collisions import find_collisions
+from tieline.compile.context import settled
 from tieline.compile.inits import Inits, Refusal
 from tieline.compile.jobs import Job
 from tieline.compile.mounts import volumes_of
@@ -27,7 +29,16 @@ from tieline.documents.forms import Issue
 from tieline.errors import Code, InvalidInput, Problem
 from tieline.kinds import registry
 from tieline.model.access import ObjectStore, Volume
-from tieline.model.binding import Binding, FromConfigMap, FromSecret, Mount, Text, Variable
+from tieline.model.binding import (
+    Binding,
+    ClaimSource,
+    FromConfigMap,
+    FromSecret,
+    HostPathSource,
+    Mount,
+    Text,
+    Variable,
+)
 from tieline.model.catalog import Catalog
 from tieline.model.connection import Connection
 from tieline.model.form import Form
@@ -73,6 +84,7 @@ def _compile(
 ) -> tuple[Plan | None, list[Problem]]:
     work = Work(job, catalog, view_of(job, catalog, request), request, known=tuple(known))
     values = values_of(work)
+    work.job = with_params(job, values)
     names = names_of(work, values)
     find_connections(work, asked_connections(work, names), names)
     if not work.sound:
@@ -92,7 +104,7 @@ def _plan(work: Work, component: Component, values: Mapping[str, Resolved], name
     )
     steps, issues = inits.steps(run.init or (), ("run", "init"))
     work.issues += issues
-    bindings, volumes = _bindings(work, run)
+    bindings, volumes = _bindings(work, component)
     sidecars = tuple(_program(c, c.name or f"sidecar-{i}", layout) for i, c in enumerate(run.sidecars or ()))
     _distinct(work, [step.program.name for step in steps if isinstance(step, ProgramStep)], "init")
     _distinct(work, [program.name for program in sidecars], "sidecars")
@@ -134,13 +146,34 @@ def _distinct(work: Work, names: list[str], where: str) -> None:
         work.issues.append(Issue(("run", where), Code.DUPLICATE_NAME, message, "give them different names"))
 
 
-def _bindings(work: Work, run: RunForm) -> tuple[tuple[Binding, ...], tuple[Mount, ...]]:
+def _bindings(work: Work, component: Component) -> tuple[tuple[Binding, ...], tuple[Mount, ...]]:
     """What the connections of the main container put there, without what collides; and the pod's own volumes."""
-    bound = tuple(work.found[name][1] for name in dict.fromkeys(run.connections or ()) if name in work.found)
+    run = component.run
+    wanted = dict.fromkeys(run.connections or ())
+    if component.plugins and component.plugins.mount_artifacts_store:
+        wanted[work.view.store.name] = None
+    bound = tuple(_own_part(work, name) for name in wanted if name in work.found or name == work.view.store.name)
     volumes, issues = volumes_of(run)
     bindings, collisions = find_collisions(bound, volumes, run.container)
     work.issues += [*issues, *collisions]
     return bindings, volumes
+
+
+def _own_part(work: Work, name: str) -> Binding:
+    """A connection's binding; of the artifacts store, a volume is limited to the run's own folder."""
+    store, layout = work.view.store, work.request.layout
+    kind = registry.get(store.kind)
+    if name != store.name or kind is None:
+        return work.found[name][1]
+    binding = kind.bind(store)
+    own = work.request.store_prefix or work.request.run.uuid
+    mounts = tuple(
+        mount.model_copy(update={"sub_path": f"{mount.sub_path}/{own}" if mount.sub_path else own})
+        if isinstance(mount.source, (HostPathSource, ClaimSource))
+        else mount
+        for mount in binding.mounts
+    )
+    return settled(binding.model_copy(update={"mounts": mounts}), layout)
 
 
 def _collect(plugins: Plugins | None) -> Collect:
