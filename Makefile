@@ -39,7 +39,7 @@ docs: .make/docs  ## The site, in site/
 	$(BIN)/python scripts/kind_pages.py docs/kinds
 	$(BIN)/python scripts/job_fields.py docs/jobs.md
 	$(PYTEST) --quiet tests/unit/test_house_rules.py -k documented
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:  ## Remove everything that was made here (not the runs in Tieline's home)
 	rm -rf .venv .make site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -41,7 +41,9 @@ def value_words(value: Value) -> str:
 
 
 def _reference(what: str, name: str, keys: tuple[str, ...], optional: bool) -> str:
-    return f"from {what} {name} key {' or '.join(keys)}" + (", if it is there" if optional else "")
+    first, *others = keys
+    key = f"{first} (or {', '.join(others)})" if others else first
+    return f"from {what} {name} key {key}" + (", if it is there" if optional else "")
 
 
 def _derived(value: Derived) -> str:
@@ -50,9 +52,22 @@ def _derived(value: Derived) -> str:
         return ", else ".join(words.values())
     if value.form == derived.ENTRY_PATH:
         return f"the path of the file {words.get('entry', '')}, if there is one"
-    hidden = dict.fromkeys(words[name] for name, part in value.parts.items() if not isinstance(part, Text))
     known = [f"{name} {words[name]}" for name, part in value.parts.items() if isinstance(part, Text)]
-    return f"made ({value.form}) of {'; '.join([*known, *hidden])}"
+    hidden = dict.fromkeys(source for part in value.parts.values() for source in _sources(part))
+    return f"made ({value.form}) of {', '.join([*known, *(f'keys of {source}' for source in hidden)])}"
+
+
+def _sources(value: Value) -> list[str]:
+    """The secrets and config maps that a value is made from."""
+    match value:
+        case FromSecret():
+            return [f"secret {value.secret}"]
+        case FromConfigMap():
+            return [f"config map {value.config_map}"]
+        case Derived():
+            return [source for part in value.parts.values() for source in _sources(part)]
+        case _:
+            return []
 
 
 def resource_words(resource: WholeResource) -> str:

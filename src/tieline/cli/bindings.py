@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tieline.app.wording import mount_words, resource_words, value_words
 from tieline.cli.layout import aligned
-from tieline.model.binding import Binding, Variable
+from tieline.model.binding import Binding, Text, Variable
 from tieline.model.plan import Layout
 
 
@@ -25,4 +25,7 @@ def binding_lines(binding: Binding, layout: Layout | None) -> list[str]:
 
 
 def _why(variable: Variable) -> str:
-    return f"({variable.origin}: {variable.why})" if variable.why else f"({variable.origin})"
+    """Who declares it; of a literal also why. Of anything else its value says that already."""
+    if variable.why and isinstance(variable.value, Text):
+        return f"({variable.origin}: {variable.why})"
+    return f"({variable.origin})"

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from tieline.cli.terminal import paint, printable
 
 LONG = 300
+WIDEST = 44
+"""Cells longer than this don't widen their column: one long path must not push everything else aside."""
 
 
 def one_line(text: str) -> str:
@@ -20,7 +22,8 @@ def aligned(rows: Iterable[Sequence[str]], indent: int = 2, *, colour: bool = Fa
     """Rows as aligned columns, the first one dimmed where there is colour; empty cells at the end leave no spaces."""
     listed = [[one_line(cell) for cell in row] for row in rows]
     count = max((len(row) for row in listed), default=0)
-    widths = [max((len(row[i]) for row in listed if len(row) > i + 1), default=0) for i in range(count)]
+    widths = [max((len(row[i]) for row in listed if i + 1 < len(row) and len(row[i]) <= WIDEST), default=0)
+              for i in range(count)]  # fmt: skip
     lines = []
     for row in listed:
         cells = [cell.ljust(widths[i]) if i < len(row) - 1 else cell for i, cell in enumerate(row)]

@@ -37,8 +37,12 @@ def summary(run: Run, plan: Plan, *, colour: bool = False) -> list[str]:
     """The lines after a run that was carried out here."""
     rows = [("run", f"{run.uuid[:8]} {run.name}"), *places(run, plan)]
     rows += [("code", f"{item['url']} at {item['commit']}") for item in run.code]
-    rows += [("next" if number == 0 else "", command) for number, command in enumerate(next_commands(run))]
+    rows += [("next" if number == 0 else "", command) for number, command in enumerate(_after(run))]
     return [headline(run, colour=colour), *aligned(rows, colour=colour)]
+
+
+def _after(run: Run) -> list[str]:
+    return [*next_commands(run)[:1], f"tieline runs show {run.uuid[:8]}"]
 
 
 def places(run: Run, plan: Plan) -> Iterable[tuple[str, str]]:
@@ -62,11 +66,13 @@ def _amount(plan: Plan, attempt: int) -> str:
 def next_commands(run: Run) -> list[str]:
     """What somebody would want to type now."""
     short = run.uuid[:8]
+    if not run.status.is_final:
+        return [f"tieline runs logs -f {short}", f"tieline runs stop {short}"]
     if run.reason == Code.OUTPUTS_NOT_SAVED:
-        return [f"tieline runs outputs push {short}", f"tieline runs show {short}"]
+        return [f"tieline runs outputs push {short}", f"tieline runs logs {short}"]
     if run.status is Status.SUCCEEDED:
-        return [f"tieline runs outputs list {short}", f"tieline runs show {short}"]
-    return [f"tieline runs show {short}", f"tieline runs logs {short}"]
+        return [f"tieline runs outputs list {short}", f"tieline runs logs {short}"]
+    return [f"tieline runs logs {short}", f"tieline runs outputs list {short}"]
 
 
 def summary_json(run: Run, plan: Plan) -> dict[str, Any]:
