@@ -312,7 +312,8 @@ class Secretive:
 
 
 def test_a_secret_that_is_cut_by_a_poll_and_by_a_death_is_never_saved(tmp_path: Path) -> None:
-    whole = b"the word is hunter2\nhunt\nhunter\nhunter2hunter2\n" * 3 + b"hunter2 hun"
+    lines = b"the word is hunter2\nhunt\nhunter\nhunter2hunter2\n"
+    whole = lines + b"".join(b"." * n + b"hunter2" for n in range(20, 34)) + lines + b"hunter2 hun"
     for step in (1, 3, 7, 20):
         root = tmp_path / str(step)
         root.mkdir()

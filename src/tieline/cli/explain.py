@@ -39,17 +39,18 @@ def explain(
     from tieline.app.submit import Wanted, prepare
 
     home = HomeFolder.find()
-    prepared = prepare(Wanted(file, params, namespace, project, name), load_deployment(config, home), home)
+    deployment = load_deployment(config, home)
+    prepared = prepare(Wanted(file, params, namespace, project, name), deployment, home)
     show_problems(prepared.warnings, sys.stderr)
     if output == "json":
         out_json(prepared.plan.as_json())
     else:
-        page(explained(prepared.plan, colour=has_colour(sys.stdout)))
+        page(explained(prepared.plan, deployment.catalog.file, colour=has_colour(sys.stdout)))
 
 
-def explained(plan: Plan, *, colour: bool = False) -> list[str]:
+def explained(plan: Plan, catalog: str, *, colour: bool = False) -> list[str]:
     """The plan as lines of text."""
-    lines = aligned(_head(plan), 0, colour=colour)
+    lines = aligned(_head(plan, catalog), 0, colour=colour)
     lines += section("Connections", _connections(plan, colour=colour), colour=colour)
     lines += section("Steps, in this order", aligned(_steps(plan)), colour=colour)
     for title, rows in (
@@ -63,14 +64,14 @@ def explained(plan: Plan, *, colour: bool = False) -> list[str]:
     return lines
 
 
-def _head(plan: Plan) -> Iterable[tuple[str, str]]:
+def _head(plan: Plan, catalog: str) -> Iterable[tuple[str, str]]:
     from tieline.app.wording import store_words
 
     run, collect = plan.run, plan.collect
     yield "run", f"{run.name}, a {run.kind} of project {run.project} in namespace {run.namespace}"
     yield "folder", f"{plan.layout.context_path} (every run has its own)"
     yield "engine", "process: the programs of this machine" if plan.engine == "process" else plan.engine
-    yield "catalog", f"digest {plan.catalog_digest[:12]}"
+    yield "catalog", f"{catalog or 'none was found'}, digest {plan.catalog_digest[:12]}"
     yield "store", f"{plan.store.connection}: {store_words(plan)}"
     kept = [word for word, wanted in (("outputs", collect.outputs), ("logs", collect.logs)) if wanted]
     when = "at the end" if collect.sync_interval < 0 else f"every {collect.sync_interval} s and at the end"

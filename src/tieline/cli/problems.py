@@ -1,4 +1,7 @@
-"""Problems as a person reads them: ``file:line:column: field: message; hint``, and the line itself on a terminal."""
+"""Problems as a person reads them: ``file:line:column: field: message; hint [code]``; the line itself on a terminal.
+
+The code at the end is what ``docs/errors.md`` explains and ``--output json`` has.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +31,13 @@ def show_problems(problems: Iterable[Problem], stream: TextIO, *, prefix: str = 
 
 
 def problem_line(problem: Problem, *, colour: bool = False, prefix: str = "") -> str:
-    """``file:line:column: field: message; hint``; a warning says that it is one."""
+    """``file:line:column: field: message; hint [code]``; a warning says that it is one."""
     place = printable(str(problem.place))
     head = paint(f"{place}: ", "bold", on=colour) if place else prefix
     word = paint("warning: ", "warning", on=colour) if problem.warning else ""
     message = paint(printable(problem.message), "warning" if problem.warning else "red", on=colour)
     hint = f"; {paint(printable(problem.hint), 'cyan', on=colour)}" if problem.hint else ""
-    return f"{head}{word}{message}{hint}"
+    return f"{head}{word}{message}{hint} {paint(f'[{problem.code.value}]', 'dim', on=colour)}"
 
 
 def excerpt(problem: Problem, columns: int, *, colour: bool = False) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tieline.compile.context import Names, connection_names, global_names, inside_context, settled
+from tieline.compile.context import Names, bound, connection_names, global_names, inside_context, settled
 from tieline.compile.jobs import Job
 from tieline.compile.params import Resolved, connection_of, init_of, params_context, resolve
 from tieline.compile.templates import TemplateProblem, is_template, render
@@ -196,9 +196,10 @@ def find_connections(work: Work, asked: list[_Asked], names: dict[str, Any]) -> 
         kind = registry.get(connection.kind) if connection else None
         if connection is None or kind is None:
             continue
+        what = bound(connection, kind)
         if item.name not in work.found:
-            work.found[item.name] = (connection, settled(kind.bind(connection), layout))
-        known = connection_names(connection, work.found[item.name][1], layout)
+            work.found[item.name] = (connection, settled(what.binding, layout) if what.moves else what.binding)
+        known = connection_names(connection, what, layout)
         if item.use == "init":
             known = {**known, "path": f"{layout.artifacts_path}/{connection.name}"}
             if connection is work.view.store:

@@ -7,9 +7,12 @@ isolation), the true path is what templates, variables and entries say.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from tieline.kinds import derived
+from tieline.kinds.base import Kind
 from tieline.model.binding import Binding, ClaimSource, Derived, HostPathSource, Mount, Text, Value
 from tieline.model.connection import Connection
 from tieline.model.form import snake
@@ -67,6 +70,35 @@ def inside_context(path: str, layout: Layout) -> str:
     return path if layout.real_mounts or own else f"{layout.context_path}/root{path}"
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a connection's kind says of it, the same for every run: its binding, and what templates may ask."""
+
+    binding: Binding
+    names: Mapping[str, Any]
+    moves: bool  # whether any value depends on the engine's layout
+
+
+_BOUND: WeakKeyDictionary[Connection, Bound] = WeakKeyDictionary()
+
+
+def bound(connection: Connection, kind: Kind) -> Bound:
+    """The connection's binding and names, made once for as long as its catalog lives."""
+    found = _BOUND.get(connection)
+    if found is None:
+        binding = kind.bind(connection)
+        values = [*(entry.value for entry in binding.entries), *(variable.value for variable in binding.variables)]
+        moves = bool(binding.mounts) or any(isinstance(value, Derived) and _has_path(value) for value in values)
+        found = _BOUND[connection] = Bound(binding, _own_names(connection, binding), moves)
+    return found
+
+
+def _has_path(value: Derived) -> bool:
+    return value.form == derived.ENTRY_PATH or any(
+        isinstance(part, Derived) and _has_path(part) for part in value.parts.values()
+    )
+
+
 def settled(binding: Binding, layout: Layout) -> Binding:
     """The binding with every value that only depends on the layout (the path of a mount, of a binding file) as text."""
     mounts = {mount.mount_path: true_path(mount, layout) for mount in binding.mounts}
@@ -108,18 +140,24 @@ def plain_text(value: Value) -> str | None:
     return f"{parts['scheme']}://{host}{port}{database}{query}"
 
 
-def connection_names(connection: Connection, binding: Binding, layout: Layout) -> dict[str, Any]:
-    """``connections[NAME]``: the schema's fields (both spellings), the binding's plain entries, and the paths."""
+def _own_names(connection: Connection, binding: Binding) -> dict[str, Any]:
+    """The schema's fields (both spellings), and the binding's plain entries."""
     names: dict[str, Any] = {"name": connection.name, "kind": connection.kind}
-    schema = connection.schema_
-    if schema is not None:
-        for key, value in schema.model_dump(mode="json", by_alias=True).items():
+    if connection.schema_ is not None:
+        for key, value in connection.schema_.model_dump(mode="json", by_alias=True).items():
             names[key] = names[snake(key)] = value
     for entry in binding.entries:
         text = plain_text(entry.value)
         if text is not None and names.get(entry.name) is None:
             names[entry.name] = text
-    mounted = next((m for m in binding.mounts if isinstance(m.source, (HostPathSource, ClaimSource))), None)
+    return names
+
+
+def connection_names(connection: Connection, known: Bound, layout: Layout) -> dict[str, Any]:
+    """``connections[NAME]``: the schema's fields, the binding's plain entries, and the paths of this run."""
+    names = dict(known.names)
+    mounts = known.binding.mounts
+    mounted = next((m for m in mounts if isinstance(m.source, (HostPathSource, ClaimSource))), None)
     names["binding_path"] = f"{layout.binding_root}/{connection.name}"
     names["path"] = true_path(mounted, layout) if mounted else names.get("path") or names["binding_path"]
     names["uri"] = names.get("uri") or names.get("url") or (names["path"] if mounted else "")

@@ -8,8 +8,8 @@ remembers which file a value came from, so that every later problem still points
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tieline.compile import support
@@ -79,6 +79,7 @@ class Job:
     mount: tuple[Any, ...]
     strict_params: bool
     layers: tuple[Layer, ...]  # the strongest first
+    remarks: tuple[tuple[FieldPath, support.Support], ...] = ()  # fields that are more than just "works"
 
     @property
     def file(self) -> str:
@@ -113,7 +114,18 @@ def read_job(document: Document, load: Loader, load_preset: Loader) -> tuple[Job
         job = _with_presets(job, data.get("presets"), load_preset)
     else:
         job = _operation(document, data, load, load_preset)
+    job = replace(job, remarks=tuple(_remarks(job.component)))
     return job, _check(job)
+
+
+def _remarks(component: Mapping[str, Any]) -> Iterator[tuple[FieldPath, support.Support]]:
+    """Every field of the component that Tieline has something to say about, each kind of field once."""
+    seen = set()
+    for form, name, value, path in support.walk(Component, component):
+        row = support.of(form, name)
+        if row.level is not support.Level.WORKS and value is not False and (form, name) not in seen:
+            seen.add((form, name))
+            yield path, row
 
 
 def _place(document: Document, issues: list[Issue]) -> list[Problem]:

@@ -46,17 +46,12 @@ def notices_of(
 
 
 def _fields(job: Job, pods: bool) -> Iterable[Notice]:
-    seen = set()
-    for form, name, value, path in support.walk(Component, job.component):
-        row = support.of(form, name)
-        here = row.level is support.Level.NO_EFFECT or (row.level is support.Level.CLUSTER and not pods)
-        if not here or value is False or (form, name) in seen:
-            continue
-        seen.add((form, name))
-        message = row.message if row.level is support.Level.NO_EFFECT else CLUSTER_ONLY
-        if row.level is support.Level.CLUSTER and row.message:
-            message += f"; {row.message}"
-        yield Notice(field=field_text(path), message=message)
+    for path, row in job.remarks:
+        if row.level is support.Level.NO_EFFECT:
+            yield Notice(field=field_text(path), message=row.message)
+        elif row.level is support.Level.CLUSTER and not pods:
+            message = f"{CLUSTER_ONLY}; {row.message}" if row.message else CLUSTER_ONLY
+            yield Notice(field=field_text(path), message=message)
 
 
 def _paths(bindings: Iterable[Binding], layout: Layout) -> Iterable[Notice]:

@@ -51,6 +51,7 @@ class Document:
     text: str
     data: Any
     _digest: str = field(default="", repr=False)
+    _found: dict[tuple[FieldPath, bool], Place] = field(default_factory=dict, repr=False)
 
     @property
     def digest(self) -> str:
@@ -64,10 +65,14 @@ class Document:
         return self.places([(tuple(path), at_key)])[0]
 
     def places(self, wanted: Sequence[tuple[FieldPath, bool]]) -> list[Place]:
-        """The places of many paths, in one reading."""
-        marks = _Marks(path for path, _ in wanted)
-        marks.read(self.text)
-        return [Place(self.file, *marks.nearest(path, at_key), field_text(path)) for path, at_key in wanted]
+        """The places of many paths, in one reading; a place is looked for once."""
+        new = [key for key in wanted if key not in self._found]
+        if new:
+            marks = _Marks(path for path, _ in new)
+            marks.read(self.text)
+            for path, at_key in new:
+                self._found[path, at_key] = Place(self.file, *marks.nearest(path, at_key), field_text(path))
+        return [self._found[key] for key in wanted]
 
 
 def read_document(path: Path, *, shown_as: str | None = None) -> Document:
