@@ -112,9 +112,6 @@ def _lines(value: dict[str, Any], indent: str) -> Iterator[str]:
             yield f"{indent}{key}: {str(item).lower() if isinstance(item, bool) else item}"
 
 
-def write_operation(path: Path, count: int) -> Path:
-    """An operation with params and templates, and with five connections out of a catalog of that many."""
-    step = max(1, (count // (len(USED) * len(KINDS)))) * len(KINDS)
-    used = [name_of((kind + kind * step) % count) for kind in USED]
-    path.write_text(OPERATION % {"connections": ", ".join(used)}, encoding="utf-8")
-    return path
+def operation(first: int) -> str:
+    """An operation with params and templates, and with five connections of five kinds, from the ten after ``first``."""
+    return OPERATION % {"connections": ", ".join(name_of(first + kind) for kind in USED)}

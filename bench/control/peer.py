@@ -16,8 +16,8 @@ def environment() -> Path:
     done = FOLDER / f"polyaxon-{VERSION}-on-{sys.version_info.major}.{sys.version_info.minor}"
     if not done.exists():
         print(f"installing polyaxon {VERSION} into {FOLDER.name}/ (once)", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", FOLDER], check=True)
-        pip = [FOLDER / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(FOLDER)], check=True)
+        pip = [str(FOLDER / "bin" / "python"), "-m", "pip", "-qq", "--disable-pip-version-check", "--no-input"]
         subprocess.run([*pip, "install", f"polyaxon=={VERSION}"], check=True)
         done.touch()
     return FOLDER / "bin"

@@ -15,8 +15,9 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -35,14 +36,17 @@ SMALL = 10
 CATALOG_VARIABLE = "POLYAXON_AGENT_CONNECTIONS"
 MILLI = 1000
 
+Step = tuple[str, Callable[[], None]]  # what it measures, in words
+Samples = dict[str, dict[str, list[float]]]
+
 
 class Bench:
     """One run: its folder, both tools, and all samples."""
 
     def __init__(self, folder: Path, own: Path, other: Path) -> None:
         self.folder, self.own, self.other = folder, own, other
-        self.samples: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-        self.cpu: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self.samples: Samples = defaultdict(lambda: defaultdict(list))
+        self.cpu: Samples = defaultdict(lambda: defaultdict(list))
         self.peaks: dict[int, list[float]] = defaultdict(list)
         self.seconds: dict[int, list[float]] = defaultdict(list)
         self.env = {
@@ -58,8 +62,7 @@ class Bench:
         """Each catalog is the ``tieline.yaml`` of a folder of its own, with an operation for it beside it."""
         for size in (SMALL, *SIZES):
             inputs.write_catalog(self.catalog(size), size)
-        for size in (SMALL, 1_000):
-            inputs.write_operation(self.catalog(size).with_name("op.yaml"), size)
+            self.catalog(size).with_name("op.yaml").write_text(inputs.operation(size - SMALL))
         (self.folder / "empty" / "job.yaml").write_text(inputs.JOB_TRUE)
 
     def catalog(self, size: int) -> Path:
@@ -73,18 +76,21 @@ class Bench:
         if cpu is not None:
             self.cpu[key][tool].append(cpu)
 
-    def measures(self) -> Iterator[tuple[str, Callable[[], None]]]:
+    def steps(self) -> list[Step]:
         """What one round is made of: each thing by Tieline and by the peer, one right after the other."""
-        yield "version", lambda: self.version(TIELINE, [self.own / "tieline", "--version"])
-        yield "version", lambda: self.version(PEER, [self.other / "polyaxon", "version"])
-        yield "check", lambda: self.check(TIELINE, [self.own / "tieline", "check", "op.yaml"])
-        yield "check", lambda: self.check(PEER, [self.other / "polyaxon", "check", "-f", "op.yaml"])
-        yield "check 1,000", self.check_1000
-        yield "load, compile", lambda: self.inside(TIELINE, self.own, "in_tieline.py")
-        yield "load, compile", lambda: self.inside(PEER, self.other, "in_polyaxon.py")
-        for size in SIZES:
-            yield f"{size:,} connections", lambda size=size: self.growth(size)
-        yield "run", self.runs
+        return [
+            ("version", partial(self.version, TIELINE, [self.own / "tieline", "--version"])),
+            ("version", partial(self.version, PEER, [self.other / "polyaxon", "version"])),
+            ("check", partial(self.check, TIELINE, [self.own / "tieline", "check", "op.yaml"])),
+            ("check", partial(self.check, PEER, [self.other / "polyaxon", "check", "-f", "op.yaml"])),
+            ("check with 1,000 connections", self.check_1000),
+            ("load and compile", partial(self.inside, TIELINE, self.own, "in_tieline.py")),
+            ("load and compile", partial(self.inside, PEER, self.other, "in_polyaxon.py")),
+            ("run", self.runs),
+        ]
+
+    def growth_steps(self) -> list[Step]:
+        return [(f"{size:,} connections", partial(self.growth, size)) for size in SIZES]
 
     def version(self, tool: str, argv: list[str | Path]) -> None:
         taken = self.command(argv, self.folder / "empty")
@@ -106,7 +112,8 @@ class Bench:
         figures = json.loads(taken.output.splitlines()[-1])
         assert figures["connections"] == 1_000, figures
         self.add("load", tool, figures["load"])
-        self.add("compile", tool, figures["compile"] * MILLI)
+        for key in ("compile", "compile_new"):
+            self.add(key, tool, figures[key] * MILLI)
 
     def growth(self, size: int) -> None:
         taken = self.command([self.own / "tieline", "check", "tieline.yaml"], self.catalog(size).parent)
@@ -161,18 +168,17 @@ def machine() -> dict[str, Any]:
 
 
 def measure(bench: Bench, rounds: int) -> None:
-    """One round that is thrown away (it fills caches), then the rounds; who comes first changes with each."""
-    for number in range(rounds + 1):
-        steps = list(bench.measures())
-        if number % 2:
-            steps.reverse()
-        for name, step in steps:
-            if number or not name.endswith("connections"):
-                told(f"round {number} of {rounds}: {name}" if number else f"warming up: {name}")
-                step()
-        if not number:
-            bench.samples.clear()
-            bench.cpu.clear()
+    """A warm-up that is thrown away (it fills caches), then the rounds; who comes first changes with each."""
+    for name, step in bench.steps():
+        told(f"warming up: {name}")
+        step()
+    bench.samples.clear()
+    bench.cpu.clear()
+    for number in range(rounds):
+        steps = [*bench.steps(), *bench.growth_steps()]
+        for name, step in reversed(steps) if number % 2 else steps:
+            told(f"round {number + 1} of {rounds}: {name}")
+            step()
     told("")
 
 
@@ -217,11 +223,12 @@ def main(rounds: int) -> int:
         TIELINE: subprocess.check_output([OWN_BIN / "tieline", "--version"], text=True).split()[-1],
         PEER: peer.VERSION,
     }
+    where = machine()
     about = {
         "started": started.isoformat(timespec="seconds"),
         "took_seconds": round((datetime.now(UTC) - started).total_seconds()),
         "rounds": rounds,
-        "machine": machine(),
+        "machine": where,
         "load_average": {"before": load_before, "after": os.getloadavg()[0]},
         "versions": versions,
         "memory_floor_mib": floor,
@@ -229,7 +236,7 @@ def main(rounds: int) -> int:
     }
     report(bench, results, about)
     print(f"tieline {versions[TIELINE]}, polyaxon {versions[PEER]}; medians of {rounds} rounds")
-    print(", ".join(f"{key} {value}" for key, value in about["machine"].items()))
+    print(", ".join(f"{key} {value}" for key, value in where.items()))
     print(f"other work on the machine: load average {load_before:.1f} before\n")
     print(table(results, {"huge": f"starts with at most {limit:,}"}))
     print(f"\nwritten: {RESULTS.name}/control.json, {RESULTS.name}/growth.svg (in bench/)")

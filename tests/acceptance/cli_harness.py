@@ -12,7 +12,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 PASSED = ("PATH", "PYTHONPATH", "LANG", "VIRTUAL_ENV")
 PATIENCE = 60.0
@@ -44,6 +44,16 @@ class Cli:
         self.root.mkdir()
         self.env = {name: os.environ[name] for name in PASSED if name in os.environ}
         self.env |= {"HOME": str(root), "TIELINE_HOME": str(self.home), "TERM": "xterm-256color"}
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End what a failed test left running."""
+        for process in self.started:
+            process.kill()
+            process.communicate()
 
     def write(self, name: str, text: str) -> Path:
         path = self.root / name
@@ -71,10 +81,12 @@ class Cli:
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """Type a command that goes on; Ctrl-C reaches it as in a terminal."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.argv(*words), cwd=self.root, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )  # fmt: skip
+        self.started.append(process)
+        return process
 
     def on_terminal(self, *words: str, columns: int = 100) -> str:
         """Type a command at a terminal; all that it shows."""

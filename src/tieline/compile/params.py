@@ -15,9 +15,10 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from tieline.compile.templates import TemplateProblem, is_template, render
+from tieline.documents.document import parse_document
 from tieline.documents.forms import Issue, validate
 from tieline.documents.scalars import plain_value
-from tieline.errors import Code, did_you_mean
+from tieline.errors import Code, InvalidInput, did_you_mean
 from tieline.model.job import IO, Param, Validation
 
 RESERVED = frozenset({"globals", "params", "connections", "init", "inputs", "outputs"})
@@ -225,20 +226,18 @@ def typed_value(io: IO, value: Any) -> Any:
 def _as_list(value: Any) -> list[Any]:
     if isinstance(value, str):
         text = value.strip()
-        value = (
-            json.loads(text) if text.startswith("[") and _is_json(text) else [item.strip() for item in text.split(",")]
-        )
+        value = _written_out(text) if text.startswith("[") else [plain_value(item.strip()) for item in text.split(",")]
     if not isinstance(value, list):
         raise BadValue(f"{as_text(value)} is no list")
     return value
 
 
-def _is_json(text: str) -> bool:
+def _written_out(text: str) -> Any:
+    """A list or mapping as it may stand in a file: YAML's flow form, of which JSON is one."""
     try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+        return parse_document(text, "").data
+    except InvalidInput as error:
+        raise BadValue(f"{text!r} cannot be read: {error.problems[0].message}") from None
 
 
 def _integer(value: Any) -> int:
@@ -275,15 +274,12 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _structure(wanted: type[Any], name: str) -> Callable[[Any], Any]:
-    def convert(value: Any) -> Any:
-        if isinstance(value, str) and _is_json(value):
-            value = json.loads(value)
-        if not isinstance(value, wanted):
-            raise BadValue(f"{as_text(value)} is no {name}")
-        return value
-
-    return convert
+def _mapping(value: Any) -> dict[str, Any]:
+    if isinstance(value, str) and value.strip().startswith("{"):
+        value = _written_out(value.strip())
+    if not isinstance(value, dict):
+        raise BadValue(f"{as_text(value)} is no mapping")
+    return value
 
 
 def _uri(value: Any) -> str:
@@ -316,7 +312,7 @@ CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "int": _integer,
     "float": _float,
     "bool": _boolean,
-    "dict": _structure(dict, "mapping"),
+    "dict": _mapping,
     "list": _as_list,
     "uri": _uri,
     "date": _parsed(date.fromisoformat, "date (2026-01-31)"),

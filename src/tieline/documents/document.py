@@ -184,6 +184,8 @@ class _Builder:
         self.nodes += 1
         kind = type(event)
         if kind is yaml_events.ScalarEvent:
+            if event.tag is None and event.anchor is None:  # nearly every value there is
+                return plain_value(event.value) if event.implicit[0] else event.value
             return self.anchored(event, self.nodes, self.scalar(event))
         if kind is yaml_events.AliasEvent:
             return self.alias(event)

@@ -124,7 +124,7 @@ class ConnectionForm(Form):
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Connection:
-    """A connection whose kind is known and whose schema is typed by it (``schema_``: an instance of the kind's form).
+    """A connection whose kind is known and whose schema is typed by it: ``schema_`` is an instance of the kind's form.
 
     Each is one thing of one catalog, so it is equal to itself alone: what is made from it can be remembered by it.
     """

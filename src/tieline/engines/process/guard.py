@@ -1,16 +1,14 @@
 """The guard: a small process between the supervisor and one program of the job.
 
 It exists so that a program never outlives its supervisor, and so that its end is written down even when nobody is
-left
-to read it. It is started as ``python -I -S guard.py FD`` and imports nothing of Tieline: starting it costs a few
-milliseconds. On FD (a pipe's or socket's end that only the supervisor holds the other side of) it reads one line of
-JSON: ``argv``, ``env``,
-``cwd``, ``output`` (appended to), ``result``. Then single letters: ``T`` (TERM to the program's group), ``K`` (KILL
-to
-everything). End of file means that the supervisor is gone: everything is killed at once.
+left to read it. It is started as ``python -I -S guard.py FD`` and imports nothing of Tieline: starting it costs a few
+milliseconds. On FD (one end of a pair of sockets; only the supervisor holds the other) it reads one line of JSON:
+``argv``, ``env``, ``cwd``, ``output`` (appended to), ``result``. Then single letters: ``T`` (TERM to the program's
+group), ``K`` (KILL to everything). End of file means that the supervisor is gone: everything is killed at once.
 
-It is the subreaper of all that the program starts; when the program ends, what it left running is killed, and the
-result file is written by rename: ``{"status": …, "cause": "exited" | "supervisor-died" | "not-started", …}``.
+It is the subreaper of all that the program starts. When the program ends, that is written to the result file at once
+(by rename), then what it left running is killed; the same line of JSON is sent back on FD, for where the disk is full:
+``{"status": …, "cause": "exited" | "supervisor-died" | "not-started", …}``.
 """
 
 import ctypes
@@ -25,6 +23,10 @@ from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+RESTORED = (*IGNORED, signal.SIGPIPE, signal.SIGQUIT, signal.SIGXFSZ)
+PATIENCE = 10.0
+"""Seconds until a process that KILL does not end (a disk that hangs, another user's) is left alone."""
 
 
 def prctl(option: int, value: int) -> None:
@@ -41,16 +43,27 @@ def read_order(fd: int) -> Any:
     return json.loads(data)
 
 
+def is_gone(fd: int) -> bool:
+    """Whether the supervisor is gone. What it has ordered just before must not begin then: the run may be another's
+    already, who looked for its processes before this one could be seen."""
+    poll = select.poll()
+    poll.register(fd, select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
 def start(order: Any) -> tuple[int, str]:
     """The program's pid, or 0 and why it could not be started."""
     reading, writing = os.pipe()
     guard = os.getpid()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        return 0, f"{error.errno}:{order['argv'][0]}: {error.strerror}"
     if pid == 0:
         become(order, guard, reading, writing)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        failure = pipe.read().decode("utf-8", "replace")
+        failure = pipe.read().decode("utf-8", "surrogateescape")
     if failure:
         os.waitpid(pid, 0)
         return 0, failure
@@ -59,32 +72,36 @@ def start(order: Any) -> tuple[int, str]:
 
 def become(order: Any, guard: int, reading: int, writing: int) -> NoReturn:
     """In the child: its own session, its own output, then the program. Never returns."""
+    place = order["output"]
     try:
         os.close(reading)
         os.setsid()
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != guard:
             os._exit(1)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGQUIT):
+        for number in RESTORED:
             signal.signal(number, signal.SIG_DFL)
-        output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
+        output = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        os.chdir(order["cwd"])
-        os.execvpe(order["argv"][0], order["argv"], order["env"])  # noqa: S606
+        place = order["cwd"]
+        os.chdir(place)
+        place = order["argv"][0]
+        os.execvpe(place, order["argv"], order["env"])  # noqa: S606
     except OSError as error:
-        what = order["cwd"] if error.errno == errno.ENOENT and not os.path.isdir(order["cwd"]) else order["argv"][0]
-        os.write(writing, f"{error.errno}:{what}: {error.strerror}".encode())
+        told = str(error.strerror)
+        if error.errno == errno.ENOENT and place == order["argv"][0] and "/" in place and os.path.exists(place):
+            told = "the interpreter that its first line names is not there"
+        os.write(writing, f"{error.errno}:{place}: {told}".encode("utf-8", "surrogateescape"))
     except BaseException as error:
-        os.write(writing, f"0:{error}".encode())
+        os.write(writing, f"0:{place}: {error}".encode("utf-8", "surrogateescape"))
     os._exit(127)
 
 
-def descendants() -> list[int]:
-    """All processes below this one; what lost its parent is below it too, since it is their subreaper."""
-    parents: dict[int, list[int]] = {}
+def parents() -> "dict[int, int]":
+    """The parent of every living process of this machine, by pid."""
+    found = {}
     for name in os.listdir("/proc"):
         if not name.isdecimal():
             continue
@@ -93,64 +110,85 @@ def descendants() -> list[int]:
                 fields = file.read().rpartition(b")")[2].split()
         except OSError:
             continue
-        if fields[0] != b"Z":
-            parents.setdefault(int(fields[1]), []).append(int(name))
-    found, waiting = [], [os.getpid()]
+        if fields[0] not in b"ZX":
+            found[int(name)] = int(fields[1])
+    return found
+
+
+def descendants(tops: "set[int]") -> "set[int]":
+    """All processes below these."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in parents().items():
+        children.setdefault(parent, []).append(pid)
+    found: set[int] = set()
+    waiting = list(tops)
     while waiting:
-        children = parents.get(waiting.pop(), [])
-        found += children
-        waiting += children
+        below = [pid for pid in children.get(waiting.pop(), ()) if pid not in found]
+        found.update(below)
+        waiting += below
     return found
 
 
 def kill_all() -> None:
-    """KILL, until nothing is left: a process may fork between two looks."""
-    while True:
-        left = descendants()
-        for pid in left:
+    """KILL, until this process has no child: it adopts what loses its parent, so then there is nothing below it.
+
+    Looking once is not enough: a process may fork, and end, between the look and the signal.
+    """
+    until = time.monotonic() + PATIENCE
+    pause = 0.001
+    while reap() and time.monotonic() < until:
+        for pid in descendants({os.getpid()}):
             try:
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
+            except (ProcessLookupError, PermissionError):
                 continue
-        while reap() is not None:
-            pass
-        if not left:
-            return
-        time.sleep(0.005)
+        time.sleep(pause)
+        pause = min(0.05, pause * 1.5)
 
 
-def reap() -> "tuple[int, int] | None":
-    """One ended child, if there is one."""
+def reap() -> bool:
+    """Take leave of all children that have ended; whether there are others."""
     try:
-        pid, status = os.waitpid(-1, os.WNOHANG)
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            continue
     except ChildProcessError:
-        return None
-    return (pid, status) if pid else None
+        return False
+    return True
 
 
 def watch(fd: int, pid: int) -> tuple[int, str]:
     """Until the program ends: its wait status, and what ended it."""
     pidfd = os.pidfd_open(pid)
-    cause = "exited"
-    listening = [fd]
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.register(fd, select.POLLIN)
+    gone = False
     while True:
-        ready, _, _ = select.select([pidfd, *listening], [], [], 1.0)
-        if fd in ready:
-            letters = os.read(fd, 64)
-            if not letters:
-                cause, listening = "supervisor-died", []
-                os.kill(pid, signal.SIGKILL)
-            if b"T" in letters:
-                signal_group(pid, signal.SIGTERM)
-            if b"K" in letters:
-                os.kill(pid, signal.SIGKILL)
+        ready = {number for number, _ in poll.poll(1000)}
         if pidfd in ready:
             _, status = os.waitpid(pid, 0)
-            return status, cause
+            killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+            return status, "supervisor-died" if gone and killed else "exited"
+        if fd in ready:
+            letters = receive(fd)
+            if not letters:
+                gone = True
+                poll.unregister(fd)
+            if b"T" in letters:
+                signal_group(pid, signal.SIGTERM)
+            if b"K" in letters or gone:
+                os.kill(pid, signal.SIGKILL)
         while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
             if ended.si_pid == pid:
                 break
             os.waitpid(ended.si_pid, 0)  # an orphan that this process adopted
+
+
+def receive(fd: int) -> bytes:
+    try:
+        return os.read(fd, 64)
+    except ConnectionResetError:
+        return b""
 
 
 def signal_group(pid: int, number: int) -> None:
@@ -163,27 +201,41 @@ def signal_group(pid: int, number: int) -> None:
 
 
 def write_result(path: str, result: dict[str, Any]) -> None:
-    part = f"{path}.part"
-    with open(part, "w", encoding="utf-8") as file:
-        json.dump({**result, "at": time.time()}, file)
-    os.rename(part, path)
+    """Write it down, if the disk lets us; the supervisor is told in any case."""
+    try:
+        with open(f"{path}.part", "w", encoding="utf-8") as file:
+            json.dump(result, file)
+        os.rename(f"{path}.part", path)
+    except OSError:
+        return
+
+
+def tell(fd: int, result: dict[str, Any]) -> None:
+    try:
+        os.write(fd, json.dumps(result).encode() + b"\n")
+    except OSError:
+        return  # nobody is left: there is the file
 
 
 def main() -> None:
     fd = int(sys.argv[1])
     os.set_inheritable(fd, False)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     order = read_order(fd)
-    pid, failure = start(order)
-    if not pid:
-        errno_text, _, text = failure.partition(":")
-        write_result(order["result"], {"cause": "not-started", "errno": int(errno_text or 0), "error": text})
+    if is_gone(fd):
         return
-    status, cause = watch(fd, pid)
+    pid, failure = start(order)
+    if pid:
+        status, cause = watch(fd, pid)
+        result = {"cause": cause, "status": status, "at": time.time()}
+    else:
+        number, _, text = failure.partition(":")
+        result = {"cause": "not-started", "errno": int(number or 0), "error": text, "at": time.time()}
+    write_result(order["result"], result)
     kill_all()
-    write_result(order["result"], {"cause": cause, "status": status})
+    tell(fd, result)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,25 @@
-"""One program of a job under its guard: started, watched, signalled; and what is left of a run found and killed."""
+"""One program of a job under its guard: started, told to end, and how it ended."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tieline.engines.process import guard
 
 MARKER = "TIELINE_RUN_UUID"
+NOT_EXECUTABLE = (errno.EACCES, errno.ENOEXEC, errno.EPERM)
+GUARD_PATIENCE = guard.PATIENCE + 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +39,21 @@ class Ended:
 def read_exit(path: Path) -> Ended | None:
     """What the guard wrote down, if it did."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        return ended_of(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    if data["cause"] == "not-started":
-        return Ended("not-started", 126 if data["errno"] == 13 else 127, error=str(data["error"]))
+
+
+def ended_of(data: Mapping[str, Any]) -> Ended:
+    """What the guard told. Raises KeyError, TypeError or ValueError where it is no such thing."""
+    cause = str(data["cause"])
+    if cause == "not-started":
+        return Ended(cause, 126 if data["errno"] in NOT_EXECUTABLE else 127, error=str(data["error"]))
     status = int(data["status"])
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        return Ended(str(data["cause"]), 128 + number, number)
-    return Ended(str(data["cause"]), os.waitstatus_to_exitcode(status))
+        return Ended(cause, 128 + number, number)
+    return Ended(cause, os.waitstatus_to_exitcode(status))
 
 
 class Guarded:
@@ -61,18 +70,26 @@ class Guarded:
     def start(
         cls, name: str, argv: Sequence[str], env: Mapping[str, str], cwd: str, spool: Path, exit_path: Path
     ) -> Guarded:
-        """Start a program. One that cannot be started has ended at once, with the reason."""
+        """Start a program. One that cannot be started has ended at once, with the reason.
+
+        Raises OSError where not even a guard can be started.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-S", guard.__file__, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={MARKER: env[MARKER]},
-                start_new_session=True,
-            )
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", guard.__file__, str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env={MARKER: env[MARKER]},
+                    start_new_session=True,
+                    cwd="/",
+                )
+            except BaseException:
+                ours.close()
+                raise
         order = {"argv": list(argv), "env": dict(env), "cwd": cwd, "output": str(spool), "result": str(exit_path)}
         running = cls(name, exit_path, process, ours)
         running._send(json.dumps(order).encode() + b"\n")
@@ -81,15 +98,22 @@ class Guarded:
     def _send(self, data: bytes) -> None:
         try:
             self._line.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:
             return  # the guard has ended: the program has too, and its end is read from the file
 
     def poll(self) -> Ended | None:
-        """How it ended, or None while it runs."""
+        """How it ended, or None while it runs. All that it started has ended then, too."""
         if self._ended is None and self._process.poll() is not None:
+            self._ended = read_exit(self._exit_path) or self._told() or Ended("guard-died", 137, int(signal.SIGKILL))
             self._line.close()
-            self._ended = read_exit(self._exit_path) or Ended("guard-died", 137, int(signal.SIGKILL))
         return self._ended
+
+    def _told(self) -> Ended | None:
+        """What the guard sent when it ended; the disk may have been too full for its file."""
+        try:
+            return ended_of(json.loads(self._line.recv(65536, socket.MSG_DONTWAIT)))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def wait(self, seconds: float) -> Ended | None:
         """Wait for its end, at most so long."""
@@ -107,37 +131,16 @@ class Guarded:
         """KILL; what it started is killed by the guard."""
         self._send(b"K")
 
+    def kill_guard(self) -> None:
+        """End a guard that does not do its work (it was stopped, or is stuck); the kernel kills the program then."""
+        self._process.kill()
 
-def processes_of(uuid: str) -> list[int]:
-    """Processes of this machine that carry the run's mark in their environment (this process excepted)."""
-    mark = f"{MARKER}={uuid}".encode()
-    found = []
-    for name in os.listdir("/proc"):
-        if not name.isdecimal() or int(name) == os.getpid():
-            continue
-        try:
-            environment = Path(f"/proc/{name}/environ").read_bytes()
-        except OSError:
-            continue
-        if mark in environment.split(b"\0"):
-            found.append(int(name))
-    return found
-
-
-def sweep(uuid: str, *, patience: float = 0.0) -> int:
-    """Kill what is left of a run, after waiting ``patience`` seconds for its guards to do it; how many were killed."""
-    deadline = time.monotonic() + patience
-    while processes_of(uuid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    killed = 0
-    while left := processes_of(uuid):
-        for pid in left:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                continue
-            killed += 1
-        time.sleep(0.01)
-        if killed > 100_000:  # processes of another user that cannot be killed
-            break
-    return killed
+    def close(self) -> None:
+        """Nothing of it is left afterwards: what still runs is killed."""
+        if self.poll() is None:
+            with suppress(OSError):
+                self._line.shutdown(socket.SHUT_RDWR)
+            if self.wait(GUARD_PATIENCE) is None:
+                self.kill_guard()
+                self.wait(GUARD_PATIENCE)
+        self._line.close()

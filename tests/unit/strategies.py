@@ -1,0 +1,253 @@
+"""What hypothesis feeds the two files with: bytes, text, soup, structured documents, and valid ones that were damaged.
+
+Structured documents are drawn by walking the typed forms themselves, so a new field is fuzzed from the day it exists.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import types
+from collections.abc import Callable
+from typing import Any, Literal, Union, get_args, get_origin
+
+import yaml
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from tieline.kinds import registry
+from tieline.kinds.base import Kind
+
+Draw = Callable[..., Any]
+
+NASTY_TEXT = (
+    "", " ", "\0", "a\0b", "\n", "a\nb", "\r\n", "\t", "-", "--", "-rf", "--upload-pack=touch x", "..", ".", "/", "//",
+    "../../etc/passwd", "/etc/passwd", "a/../../b", "./..", "a\n/../../b", "~/x", "C:\\x", "/dev/zero",
+    "a; touch x", "$(touch x)", "`touch x`", "a && b", "a | b", "'", '"', "\\", "$HOME", "%s%n", "*", "?", "!", "&a",
+    "*a", "<<", "#", "@", "|", ">", "{", "}", "[", "]", ":", "a:", ": a", "null", "~", "yes", "NaN", ".inf", "1e999",
+    "0x" + "f" * 290, "9" * 299, "9" * 5000, "-" + "9" * 5000, "1_0", "0b1", "0o8", "1:30", "2026-02-30",
+    "\u202egnp.exe", "\u200b", "\ufeff", "\u2028", "\x85", "\x7f", "e\u0301", "👩‍👩‍👧‍👦", "ſ", "İ", "Ⅷ", "٣", "²",
+    "\ud800", "x" * 300, "x" * 5000, "__proto__", "__class__", "constructor", "[key]", "schema", "kind", "<<: *a",
+    "ext::sh -c touch% x", "https://u:p@h/x", "ssh://-oProxyCommand=x/y", "file:///x", "git@h:x", "s3://../x",
+    "jdbc:x://h:" + "9" * 5000, "postgres://h:" + "9" * 5000 + "/x", "ssh://h:" + "9" * 5000 + "/x", "http://[::1",
+    "[email protected]", "%2e%2e%2f", "a=b", "a:b", "a,b", "+x", "0755", "u+rwx,go-w", "u=", "{{", "}}", "{% %}", "{#",
+)  # fmt: skip
+GOOD_NAMES = ("data", "code", "key", "db", "one", "two", "bucket", "team", "mine", "lr", "n", "xs", "main", "prep")
+GOOD_TEXT = (
+    "/data", "/srv/x", "a/b", "in.csv", "https://h.example/x", "https://git.example/org/code", "main", "v1", "redis",
+    "s3://bucket-one/p", "5432", "10m", "0600", "true", "s3", "git", "host_path", "volume_claim", "custom", "slack",
+    "int", "float", "str", "list", "bool", "dict", "uuid", "date", "artifacts", "python", "echo", "Always", "done",
+)  # fmt: skip
+RUNS_CODE = (
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ cycler.__init__.__globals__.os.popen('touch pwned').read() }}",
+    "{{ lipsum.__globals__['os'].popen('touch pwned').read() }}",
+    "{{ self.__init__.__globals__.__builtins__.__import__('os').system('touch pwned') }}",
+    "{{ ''|attr('__class__')|attr('__mro__') }}",
+    "{{ ''['__cl' ~ 'ass__'] }}",
+    "{{ request.application.__globals__ }}",
+    "{{ config.items() }}",
+    "{{ globals.__class__ }}",
+    "{{ params.__init__.__globals__ }}",
+    "{% for c in [].__class__.__base__.__subclasses__() %}{{ c }}{% endfor %}",
+    "{% set x = ''.format.__globals__ %}{{ x }}",
+    "{{ '{0.__class__}'.format(1) }}",
+    "{{ ''|map('__class__')|list }}",
+    "{% include '/etc/passwd' %}",
+    "{% import 'os' as os %}",
+    "{{ dict(a=1).__class__.__mro__ }}",
+    "{{ (lr|string).encode.__self__ }}",
+    "{{ connections.items.__globals__ }}",
+    "{{ ['touch pwned']|map('system') }}",
+    "{{ (1).__add__.__objclass__ }}",
+    "{{ range.__class__('x', (), {}) }}",
+)
+EATS_MEMORY = (
+    "{{ 'a' * 10 ** 9 }}",
+    "{{ range(10 ** 9)|list }}",
+    "{{ [1]|batch(1000000000, 0)|list }}",
+    "{{ 1|round(1000000000, 'ceil') }}",
+    "{{ range(99999)|join('x' * 600000) }}",
+    "{{ (1).to_bytes(1000000000, 'big') }}",
+    "{{ '%*d' % (1000000000, 1) }}",
+    "{{ '%(a)1000000000d' % {'a': 1} }}",
+    "{{ [1]|tojson(indent=1000000000) }}",
+    "{{ [[[[1] * 1000] * 1000] * 1000]|string }}",
+    "{% set a = 'x' * 100000 %}" + "{% set a = a ~ a %}" * 30 + "{{ a }}",
+    "{% set a = [1] %}" + "{% set a = [a, a] %}" * 40 + "{{ a }}",
+    "{% for i in range(9999) %}{{ 'x' * 100000 }}{% endfor %}",
+    "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(40) }}",
+    "{% for x in [1] recursive %}{{ loop([1, 1]) }}{% endfor %}",
+    "{{ range(99999)|map('replace', '', 'x' * 600000)|list }}",
+    "{{ (10 ** 999) // 3 * 10 ** 999 }}",
+    "{{ " + "9" * 5000 + " }}",
+    "{{ 0x" + "f" * 5000 + " }}",
+    "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
+    "{{ " + "[" * 150 + "]" * 150 + " }}",
+    "{{ " + "1+" * 5000 + "1 }}",
+    "{{ 1" + "|abs" * 5000 + " }}",
+    "{% if 1 %}" * 150 + "{% endif %}" * 150,
+    "{{ x" + ".a" * 5000 + " }}",
+)
+TEMPLATES = (
+    "{{ lr }}", "{{ n * 2 }}", "{{ xs }}", "{{ params.lr.value }}", "{{ params.lr.as_arg }}", "{{ params.as_args }}",
+    "{{ globals.uuid }}/{{ globals.name }}", "{{ connections['data'].path }}", "{{ connections.one.bucket }}",
+    "{{ init['code'].path }}", "{{ init.data.path }}/x", "{% if lr > 0 %}a{% else %}b{% endif %}",
+    "{% for x in xs %}{{ x }},{% endfor %}", "{{ xs | join(',') }}", "{{ lr | round(1) }}", "{# c #}x", "{{ none }}",
+    "{{ '' }}", "{{ [] }}", "{{ {} }}", "{{ {'a': [1, {'b': none}]} }}", "{{ 'a' ~ lr }}", "{{ '\\ud800' }}",
+    "{{ '\\x00' }}", "{{ '../..' }}", "{{ 1e999 }}", "{{ -1e999 + 1e999 }}", "{{ 10 ** 400 }}", "{{ 1 / 0 }}",
+    "{{ undefined_name }}", "{{ lrr }}", "{{", "{{ }}", "{{ lr", "{% if %}", "{% endfor %}", "{{ lr }} {{", "}}", "{#",
+    "{{ lr | nofilter }}", "{{ lr is notest }}", "{{ lr() }}", "{{ params['x'] }}", "{{ range }}", "{{ dict }}",
+    "{{ loop }}", "{{ self }}", "{{ 'é' | upper }}", "{{ 'a\nb' }}", "{% raw %}{{ lr }}{% endraw %}", "{{ (-1) ** 0.5 }}",
+    "{{ xs | map('string') }}", "{{ '{{ lr }}' }}", "{{ '%d%%' % n }}", "{{ '\\q' }}", *RUNS_CODE, *EATS_MEMORY,
+)  # fmt: skip
+
+nasty_text = st.sampled_from(NASTY_TEXT)
+templates = st.one_of(
+    st.sampled_from(TEMPLATES), st.tuples(st.sampled_from(TEMPLATES), st.sampled_from(TEMPLATES)).map("-".join)
+)
+any_text = st.one_of(
+    nasty_text, templates, st.text(max_size=20), st.text(st.characters(min_codepoint=0, max_codepoint=0x10FFFF), max_size=8)
+)  # fmt: skip
+good_text = st.sampled_from((*GOOD_NAMES, *GOOD_TEXT))
+numbers = st.one_of(
+    st.integers(-3, 40), st.integers(), st.floats(),
+    st.sampled_from([2**63, -(2**63) - 1, 10**299, 16**290, 1e308, -0.0, 5e-324, 65536, 0o777, 0o1000]),
+)  # fmt: skip
+scalars = st.one_of(st.none(), st.booleans(), numbers, good_text, any_text)
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.one_of(good_text, any_text), inner, max_size=3)),
+    max_leaves=8,
+)  # fmt: skip
+
+
+def in_words(data: Any) -> st.SearchStrategy[str]:
+    """The same data as YAML's blocks, YAML's flow, or JSON."""
+    return st.sampled_from([_block, _flow, _json]).map(lambda write: write(data))
+
+
+def _block(data: Any) -> str:
+    return _yaml(data, flow=False)
+
+
+def _flow(data: Any) -> str:
+    return _yaml(data, flow=True)
+
+
+def _yaml(data: Any, *, flow: bool) -> str:
+    try:
+        return yaml.dump(
+            data, Dumper=yaml.CSafeDumper, default_flow_style=flow, allow_unicode=True, sort_keys=False, width=10**6
+        )  # fmt: skip
+    except (UnicodeEncodeError, yaml.YAMLError):  # a lone surrogate is no YAML; JSON has a word for it
+        return _json(data)
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, indent=1)
+
+
+def mostly(right: st.SearchStrategy[Any], wrong: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Right nine times of ten, so that documents get far enough to meet the later stages."""
+    return st.integers(0, 9).flatmap(lambda number: right if number else wrong)
+
+
+def of_annotation(annotation: Any, known: st.SearchStrategy[str], depth: int) -> st.SearchStrategy[Any]:
+    """Values that a field with this annotation may have (as far as its type says)."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return of_form(annotation, known, depth - 1) if depth > 0 else st.just({})
+    if origin in (Union, types.UnionType):
+        return st.one_of([of_annotation(item, known, depth) for item in arguments if item is not type(None)])
+    if origin is Literal:
+        return st.sampled_from(arguments)
+    if origin is tuple:
+        return st.lists(of_annotation(arguments[0], known, depth), max_size=3)
+    if origin is dict:
+        return st.dictionaries(known, of_annotation(arguments[1], known, depth), max_size=3)
+    if hasattr(annotation, "__metadata__"):
+        return of_annotation(arguments[0], known, depth)
+    plain = {str: st.one_of(known, templates), int: st.integers(-1, 70), float: st.floats(), bool: st.booleans()}
+    return plain.get(annotation, values)
+
+
+@st.composite
+def of_form(draw: Draw, form: type[BaseModel], known: st.SearchStrategy[str], depth: int = 5) -> dict[str, Any]:
+    """Data for a form: what it requires, some of what it allows, in either spelling; now and then something wrong."""
+    data: dict[str, Any] = {}
+    fields = form.model_fields
+    chosen = draw(st.sets(st.sampled_from(sorted(fields)), max_size=5)) if fields else set()
+    for name, info in fields.items():
+        if name in chosen or info.is_required():
+            spelt = draw(st.sampled_from([info.alias or name, info.alias or name, name]))
+            data[spelt] = draw(mostly(of_annotation(info.annotation, known, depth), values))
+    if draw(st.integers(0, 19)) == 0:
+        data[draw(any_text)] = draw(values)
+    return data
+
+
+def _paths(data: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [at, *(path for key, value in inner for path in _paths(value, (*at, key)))]
+
+
+def _at(data: Any, path: tuple[Any, ...]) -> Any:
+    for key in path:
+        data = data[key]
+    return data
+
+
+@st.composite
+def damaged(draw: Draw, examples: st.SearchStrategy[Any], most: int = 3) -> Any:
+    """A valid document with some nodes deleted, doubled, replaced, moved or renamed."""
+    data = copy.deepcopy(draw(examples))
+    for _ in range(draw(st.integers(0, most))):
+        path = draw(st.sampled_from(_paths(data)))
+        if not path:
+            continue
+        parent, key = _at(data, path[:-1]), path[-1]
+        match draw(st.sampled_from(["delete", "double", "replace", "replace", "template", "move", "rename"])):
+            case "delete":
+                del parent[key]
+            case "double" if isinstance(parent, list):
+                parent.insert(key, copy.deepcopy(parent[key]))
+            case "move":
+                parent[key] = copy.deepcopy(_at(data, draw(st.sampled_from(_paths(data)))))
+            case "rename" if isinstance(parent, dict):
+                parent[draw(st.one_of(any_text, st.just(str(key) + "x")))] = parent.pop(key)
+            case "template":
+                parent[key] = draw(templates)
+            case _:
+                parent[key] = draw(values)
+    return data
+
+
+SOUP = (
+    "\n", "\n  ", "\n    ", "\n\t", "- ", "? ", ": ", ":", "[", "]", "{", "}", ",", "#", "&a ", "*a", "!!str ", "!x ",
+    "!!python/object/apply:os.system ", "!!binary ", "|", ">", "|2-\n", "%YAML 1.1\n", "---\n", "...\n", "'", '"', "\\",
+    "<<: ", "<<: *a", "<<: [*a, *a]", "&b [*b]", "key", "key: ", "kind: component\n", "run:\n", "connections:\n", "\r",
+    "\x85", "\u2028", "\ufeff", "\0", "\x1b[31m", "1", "0x", "~", "\U0001f40d", "\ud800",
+)  # fmt: skip
+soup = st.lists(st.sampled_from(SOUP), max_size=40).map("".join)
+
+
+@st.composite
+def scratched(draw: Draw, texts: st.SearchStrategy[str]) -> bytes:
+    """A text with some of its bytes changed, lost or doubled, and with soup in it."""
+    raw = draw(texts).encode("utf-8", "surrogatepass")
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(raw)))
+        end = min(len(raw), at + draw(st.integers(0, 12)))
+        piece = draw(st.one_of(st.binary(max_size=3), st.sampled_from(SOUP).map(_bytes), st.just(raw[at:end] * 2)))
+        raw = raw[:at] + piece + raw[end:]
+    return raw
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def all_kinds() -> list[Kind]:
+    """The built-in kinds; not what else is installed."""
+    return [kind for module in registry._MODULES for name in registry.kinds_of(module) if (kind := registry.get(name))]
