@@ -23,6 +23,7 @@ check: .make/dev  ## Style, types, and the rules of the house (.importlinter)
 	$(BIN)/ruff check . examples/penguins/prepare
 	$(BIN)/ruff format --check . examples/penguins/prepare
 	$(BIN)/mypy
+	cd client && ../$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: .make/dev  ## Put the code into the house's style

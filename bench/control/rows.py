@@ -38,7 +38,7 @@ ROWS = (
     Row("check_1000", "… with a catalog of 1,000 connections in force", "s"),
     Row("load", "load and validate a YAML catalog of 1,000 connections", "s", times=5),
     Row("compile", "compile a parsed operation, 5 connections of 1,000", "ms", times=30),
-    Row("compile_new", "… whose connections no job has used before", "ms"),
+    Row("compile_new", "… whose connections no job has used before", "ms", times=30),
     Row("huge", "`tieline check` of a catalog of 100,000 connections", "s", under=10),
     Row("huge_peak", "… peak memory", "MiB"),
     Row("growth_seconds", "… time per connection, of 100,000 / of 10,000", "", under=1.25),

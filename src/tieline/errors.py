@@ -6,10 +6,10 @@ scripts may match on it, and ``docs/errors.md`` has an example of each (a test k
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class Code(StrEnum):
@@ -131,7 +131,7 @@ class TielineError(Exception):
         super().__init__("\n".join(map(str, problems)))
 
     @classmethod
-    def of(cls, code: Code, message: str, hint: str = "", place: Place | None = None) -> TielineError:
+    def of(cls, code: Code, message: str, hint: str = "", place: Place | None = None) -> Self:
         """An error with a single problem."""
         return cls(Problem(code, message, hint, place or Place()))
 
@@ -192,14 +192,38 @@ class RecordError(TielineError):
     exit_code = 70
 
 
+LONG_WORD = 100
+MANY_NAMES = 500
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that a misspelt one most probably means, if any comes near."""
+    """The known word that a misspelt one most probably means, if any comes near.
+
+    Among many (a catalog of 100,000 names, which difflib would look at for seconds) only one slip of the keys is near.
+    """
     from difflib import get_close_matches
 
-    candidates = {item.lower().replace("_", "").replace("-", ""): item for item in known}
+    names = known if isinstance(known, (Mapping, Set)) else dict.fromkeys(known)  # in their own order
+    if len(word) > LONG_WORD:
+        return None
+    if len(names) > MANY_NAMES:
+        return next((slip for slip in _slips(word.lower()) if slip in names), None)
+    candidates = {item.lower().replace("_", "").replace("-", ""): item for item in names}
     plain = word.lower().replace("_", "").replace("-", "")
     found = get_close_matches(plain, candidates, n=1, cutoff=0.6)
     return candidates[found[0]] if found else None
+
+
+def _slips(word: str) -> Iterator[str]:
+    """The word with one letter more, less or another, two exchanged, or the other mark between its parts."""
+    yield from (word, word.replace("_", "-"), word.replace("-", "_"))
+    for at in range(len(word) + 1):
+        head, tail = word[:at], word[at:]
+        yield head + tail[1:]
+        yield head + tail[1:2] + tail[:1] + tail[2:]
+        for letter in "abcdefghijklmnopqrstuvwxyz0123456789-_.":
+            yield head + letter + tail
+            yield head + letter + tail[1:]
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:

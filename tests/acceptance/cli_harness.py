@@ -74,7 +74,12 @@ class Cli:
     def __call__(self, *words: str, code: int = 0, **env: str) -> Done:
         """Type a command, and see that it exits with ``code``."""
         done = subprocess.run(
-            self.argv(*words), cwd=self.root, env={**self.env, **env}, capture_output=True, timeout=PATIENCE, check=False
+            self.argv(*words),
+            cwd=self.root,
+            env={**self.env, **env},
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
         )
         assert done.returncode == code, f"{words}: exit {done.returncode}\n{done.stdout.decode()}{done.stderr.decode()}"
         return Done(done.returncode, done.stdout, done.stderr.decode())
@@ -139,5 +144,6 @@ def said(process: subprocess.Popen[bytes], word: bytes) -> bytes:
         ready, _, _ = select.select([process.stderr], [], [], 0.2)
         data = os.read(process.stderr.fileno(), 65536) if ready else b""
         heard += data
-        assert time.monotonic() < until and (data or not ready), f"it ended, having said: {heard.decode()}"
+        assert time.monotonic() < until, heard
+        assert data or not ready, f"it ended, having said: {heard.decode()}"
     return heard

@@ -41,7 +41,9 @@ def test_all_problems_come_with_their_places(cli: Cli) -> None:
     done = cli("check", "bad.yaml", code=65)
     first, second = done.out.splitlines()
     assert first.startswith("bad.yaml:4:16: inputs[0].typ: 'typ' is not a known key; did you mean 'type'?")
-    assert second.startswith("bad.yaml:7:3: run.conections: 'conections' is not a known key; did you mean 'connections'?")
+    assert second.startswith(
+        "bad.yaml:7:3: run.conections: 'conections' is not a known key; did you mean 'connections'?"
+    )
     assert done.err == "2 errors in 1 file\n"
 
 

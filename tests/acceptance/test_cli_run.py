@@ -23,7 +23,7 @@ def test_stdout_has_the_jobs_own_bytes_and_nothing_else(cli: Cli) -> None:
     done = cli("run", job)
     assert done.raw == b"first\nerror\n\xff\x1b[1mno end"
     assert "succeeded after" in done.err
-    assert "first" not in done.err.replace("printf 'first", "")
+    assert "\nfirst" not in done.err
 
 
 def test_the_jobs_exit_code_is_the_commands(cli: Cli) -> None:
@@ -42,7 +42,7 @@ def test_steps_notices_and_places_are_said(cli: Cli) -> None:
         "  init:\n"
         "    - file: {name: note.txt, content: hello}\n"
         "    - container: {name: prep, command: [sh, -c, echo preparing]}\n"
-        "  container: {image: python, command: [sh, -c, 'cp {{ globals.artifacts_path }}/note.txt $TIELINE_OUTPUTS']}\n",
+        "  container: {image: python, command: [sh, -c, 'cp $TIELINE_ARTIFACTS/note.txt $TIELINE_OUTPUTS']}\n",
     )
     done = cli("run", "job.yaml")
     assert done.err.count("run.container.image: has an effect only on Kubernetes") == 1
@@ -110,7 +110,7 @@ def test_a_step_that_fails_has_its_own_code(cli: Cli) -> None:
 
 def test_timeout_signal_and_success_after_retries(cli: Cli) -> None:
     assert "ended after its timeout of 1 s" in cli("run", cli.job("sleep 30", termination="{timeout: 1}"), code=124).err
-    assert "the job was ended by SIGKILL" in cli("run", cli.job("kill -9 $$"), code=137).err
+    assert "the job was ended by SIGKILL" in cli("run", cli.job("kill -9 $$$$"), code=137).err
     done = cli("run", cli.job('echo "try $TIELINE_ATTEMPT"; test $TIELINE_ATTEMPT = 2', termination="{maxRetries: 3}"))
     assert done.out == "try 1\ntry 2\n"
     assert "✗ attempt 1 failed: the job exited with 1" in done.err
@@ -127,7 +127,7 @@ def test_ctrl_c_stops_it_properly(cli: Cli) -> None:
     assert running.returncode in (0, 130)  # a job that ends well when it is told to stop has succeeded
     assert b"stopping" in err
     assert b"Ctrl-C again to kill now" in err
-    assert out == b"bye\n"
+    assert out.endswith(b"bye\n")
 
 
 def test_a_second_ctrl_c_kills_it(cli: Cli) -> None:
@@ -158,7 +158,9 @@ def test_a_signal_stops_it_as_well(cli: Cli, number: signal.Signals) -> None:
 def test_a_reader_that_goes_away_does_not_end_the_run(cli: Cli) -> None:
     job = cli.job("for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 0.2; done; echo whole > $TIELINE_OUTPUTS/x")
     script = " ".join(cli.argv("run", job)) + " | head -1; exit ${PIPESTATUS[0]}"
-    done = subprocess.run(["bash", "-c", script], env=cli.env, cwd=cli.root, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", script], env=cli.env, cwd=cli.root, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "line 1\n")
     assert "nobody reads the job's output any more" in done.stderr
     assert cli("runs", "logs", "last").out.splitlines()[-1] == "line 8"
@@ -181,7 +183,9 @@ def test_the_next_command_ends_what_a_dead_supervisor_left(cli: Cli) -> None:
 
 def test_outputs_that_cannot_be_saved_are_kept_and_pushed_later(cli: Cli) -> None:
     store = cli.root / "store"
-    cli.write("tieline.yaml", "artifactsStore: {name: s, kind: host_path, schema: {hostPath: ./store, mountPath: /s}}\n")
+    cli.write(
+        "tieline.yaml", "artifactsStore: {name: s, kind: host_path, schema: {hostPath: ./store, mountPath: /s}}\n"
+    )
     job = cli.job(f"echo printed; sleep 1; rm -rf {store}; touch {store}; echo result > $TIELINE_OUTPUTS/r; exit 2")
     done = cli("run", job, code=73)
     assert "[outputs-not-saved]" in done.err
@@ -204,5 +208,3 @@ def test_at_a_terminal_the_last_line_of_the_job_is_ended(cli: Cli) -> None:
     assert "no end\r\n" in shown
     assert "succeeded" in shown
     assert "\x1b[" in shown
-
-

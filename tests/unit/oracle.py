@@ -106,17 +106,24 @@ def user_of_jobs(catalog: Catalog, params: Mapping[str, Any] | None = None) -> C
     def use(document: Document) -> None:
         job, known = read_job(document, _load, lambda name: _load(f"presets/{name}.yaml"))
         well_told(known, document.text, document.file)
-        checked = check_job(job, catalog, _request(params, complete=False), known)
+        service = _is_service(job.component)
+        checked = check_job(job, catalog, _request(params, service=service, complete=False), known)
         well_told(checked, document.text, document.file)
-        plan, warnings = compile_job(job, catalog, _request(params, complete=True), known)
+        plan, warnings = compile_job(job, catalog, _request(params, service=service, complete=True), known)
         assert all(problem.warning for problem in (*known, *warnings))
         whole(plan)
 
     return use
 
 
-def _request(params: Mapping[str, Any] | None, *, complete: bool) -> Request:
-    return Request(RUN, LAYOUT, Traits(name="process"), params or {}, base="/jobs", complete=complete)
+def _is_service(component: Mapping[str, Any]) -> bool:
+    run = component.get("run")
+    return isinstance(run, Mapping) and run.get("kind") == "service"
+
+
+def _request(params: Mapping[str, Any] | None, *, service: bool, complete: bool) -> Request:
+    run = RUN.model_copy(update={"kind": "service"}) if service else RUN
+    return Request(run, LAYOUT, Traits(name="process"), params or {}, base="/jobs", complete=complete)
 
 
 def _load(name: str) -> Document:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from oracle import VALID, told, use_catalog, valid
 from strategies import (
     all_kinds,
+    among,
     any_text,
     damaged,
     good_text,
@@ -53,7 +54,7 @@ def catalog_of(connection: Any) -> dict[str, Any]:
 @st.composite
 def connections(draw: Any) -> Any:
     """An envelope from its form, with a schema from the form of its kind."""
-    kind = draw(st.sampled_from(KINDS))
+    kind = draw(among(KINDS))
     data = draw(of_form(ConnectionForm, names, 3))
     data["name"] = draw(mostly(st.sampled_from(["a", "b", "a-b", "a_b"]), values))
     data["kind"] = draw(mostly(st.just(kind.name), values))
@@ -66,17 +67,17 @@ def test_anything(raw: bytes | str) -> None:
     told(raw, use_catalog)
 
 
-@given(scratched(st.sampled_from([(VALID / "catalog.yaml").read_text(), "a: &a [1]\nb: *a\n"])))
+@given(scratched(among([(VALID / "catalog.yaml").read_text(), "a: &a [1]\nb: *a\n"])))
 def test_a_valid_file_with_damaged_bytes(raw: bytes) -> None:
     told(raw, use_catalog)
 
 
-@given(damaged(st.sampled_from([valid("catalog.yaml"), *SEEDS])).flatmap(in_words))
+@given(damaged(among([valid("catalog.yaml"), *SEEDS])).flatmap(in_words))
 def test_a_valid_file_with_damaged_nodes(text: str) -> None:
     told(text, use_catalog)
 
 
-@given(damaged(st.sampled_from(EXAMPLES).map(catalog_of)).flatmap(in_words))
+@given(damaged(among(EXAMPLES).map(catalog_of)).flatmap(in_words))
 def test_every_kind_with_damaged_nodes(text: str) -> None:
     told(text, use_catalog)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 
 from tieline.app.home import HomeFolder
 from tieline.app.submit import Accepted, carry_out
@@ -18,13 +19,28 @@ from tieline.runs.locks import RunLock
 from tieline.runs.record import Record
 
 
+class Flag(threading.Event):
+    """An event that is set without a lock. A signal's handler may run while the same thread is inside ``set``, for
+    another signal or for the stop file: with a lock it would wait for itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_raised = False
+
+    def set(self) -> None:
+        self._is_raised = True
+
+    def is_set(self) -> bool:
+        return self._is_raised
+
+
 def main(uuid: str, fd: int) -> None:
     """Carry one recorded run out to its end."""
-    home = HomeFolder.find()
-    lock = RunLock.adopt(fd)
-    controls = Controls()
+    controls = Controls(stop=Flag())
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: controls.stop.set())
+    home = HomeFolder.find()
+    lock = RunLock.adopt(fd)
     with Record.open(home.database) as record:
         plan = Plan.model_validate(record.plan(uuid))
         carry_out(Accepted(plan, RunFolder(home.runs / uuid), home, lock, record), Silent(), controls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +14,17 @@ from tieline.engines.base import Listener, Silent
 from tieline.engines.process import recovery
 from tieline.engines.process.carrying import claims_of
 from tieline.engines.process.folders import RunFolder
+from tieline.engines.process.tidying import sweep_expired
 from tieline.errors import Code, RecordError
 from tieline.model.plan import Plan
 from tieline.model.run import Run
+from tieline.runs.locks import RunLock
 from tieline.runs.record import Record
 from tieline.stores.base import Store
 from tieline.stores.opening import open_store
+
+TIDYING = 30.0
+"""Seconds that the end of a run may take after it is recorded: a large work folder is removed then."""
 
 
 @contextmanager
@@ -27,7 +33,7 @@ def opened(home: HomeFolder, listener: Listener | None = None) -> Iterator[Recor
     home.create()
     with Record.open(home.database) as record:
         recovery.recover(record, home.runs, listener or Silent())
-        recovery.sweep_expired(home.runs)
+        sweep_expired(home.runs)
         yield record
 
 
@@ -55,7 +61,7 @@ def stop(home: HomeFolder, record: Record, run: Run, grace: float) -> bool:
         return False
     folder = folder_of(home, run)
     folder.create()
-    part = folder.root / "stop.part"
+    part = folder.root / f"stop.{secrets.token_hex(4)}"  # two may ask at once
     part.write_text(str(grace))
     part.rename(folder.stop)
     return True
@@ -78,11 +84,24 @@ def remove(home: HomeFolder, record: Record, run: Run, *, keep_artifacts: bool =
         raise RecordError.of(
             Code.RUN_ACTIVE, f"run {run.uuid} is {run.status.value}", f"stop it first: tieline runs stop {run.uuid[:8]}"
         )
-    plan = plan_of(record, run)
-    if not keep_artifacts:
-        store_of(plan).delete(plan.store.prefix)
-    folder_of(home, run).remove()
-    record.delete(run.uuid)
+    folder = folder_of(home, run)
+    folder.create()
+    with _owned(folder, run):
+        if not keep_artifacts:
+            plan = plan_of(record, run)
+            store_of(plan).delete(plan.store.prefix)
+        folder.remove()
+        record.delete(run.uuid)
+
+
+def _owned(folder: RunFolder, run: Run) -> RunLock:
+    """The lock of a run that has ended: whoever ended it may still be tidying up."""
+    until = time.monotonic() + TIDYING
+    while (lock := RunLock.try_acquire(folder.lock)) is None:
+        if time.monotonic() > until:
+            raise RecordError.of(Code.RUN_ACTIVE, f"another process holds run {run.uuid}", "wait until it has ended")
+        time.sleep(0.05)
+    return lock
 
 
 def local_path(plan: Plan, attempt: int) -> Path | None:

@@ -12,12 +12,13 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import uuid as uuid_module
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tieline.app.deployment import Deployment
 from tieline.app.home import HomeFolder
@@ -26,9 +27,14 @@ from tieline.compile.jobs import Job
 from tieline.compile.planner import Request, check_job, compile_job
 from tieline.engines.base import Controls, Listener
 from tieline.engines.process.folders import RunFolder, layout_of
-from tieline.errors import Problem
+from tieline.errors import Code, Problem, RecordError
 from tieline.model.catalog import DEFAULT_NAMESPACE
 from tieline.model.plan import Identity, Plan, Traits
+
+if TYPE_CHECKING:
+    from tieline.model.run import NewRun, Run
+    from tieline.runs.locks import RunLock
+    from tieline.runs.record import Record
 
 ENGINE = "process"
 
@@ -117,14 +123,13 @@ class Accepted:
     plan: Plan
     folder: RunFolder
     home: HomeFolder
-    lock: Any
-    record: Any
+    lock: RunLock
+    record: Record
 
 
 def accept(prepared: Prepared, home: HomeFolder) -> Accepted:
     """Preflight, then record. Raises Refused; a refused run leaves nothing behind."""
     from tieline.engines.process.preflight import preflight
-    from tieline.model.run import NewRun
     from tieline.runs.locks import RunLock
     from tieline.runs.record import Record
 
@@ -132,27 +137,47 @@ def accept(prepared: Prepared, home: HomeFolder) -> Accepted:
     home.create()
     preflight(plan, os.environ)
     record = Record.open(home.database)
-    prepared.folder.create()
-    lock = RunLock.try_acquire(prepared.folder.lock)
-    record.accept(
-        NewRun(
-            uuid=plan.run.uuid,
-            name=plan.run.name,
-            project=plan.run.project,
-            namespace=plan.run.namespace,
-            kind=plan.run.kind,
-            engine=plan.engine,
-            plan=plan.as_json(),
-            catalog_digest=plan.catalog_digest,
-            store=plan.store.connection,
-            store_prefix=plan.store.prefix,
-            job_file=plan.job_file,
-            queue=plan.queue,
-            tags=plan.tags,
-            connections=used_connections(plan),
-        )
-    )
+    _create(prepared.folder)
+    lock = RunLock.acquire(prepared.folder.lock)
+    try:
+        record.accept(_new_run(plan))
+    except BaseException:
+        prepared.folder.remove()
+        lock.release()
+        record.close()
+        raise
     return Accepted(plan, prepared.folder, home, lock, record)
+
+
+def _create(folder: RunFolder) -> None:
+    try:
+        folder.create()
+    except OSError as error:
+        message = f"{folder.root} cannot be made: {error.strerror}"
+        raise RecordError.of(
+            Code.HOME_UNUSABLE, message, "set TIELINE_HOME to a folder that you can write to"
+        ) from None
+
+
+def _new_run(plan: Plan) -> NewRun:
+    from tieline.model.run import NewRun
+
+    return NewRun(
+        uuid=plan.run.uuid,
+        name=plan.run.name,
+        project=plan.run.project,
+        namespace=plan.run.namespace,
+        kind=plan.run.kind,
+        engine=plan.engine,
+        plan=plan.as_json(),
+        catalog_digest=plan.catalog_digest,
+        store=plan.store.connection,
+        store_prefix=plan.store.prefix,
+        job_file=plan.job_file,
+        queue=plan.queue,
+        tags=plan.tags,
+        connections=used_connections(plan),
+    )
 
 
 def used_connections(plan: Plan) -> tuple[str, ...]:
@@ -163,7 +188,7 @@ def used_connections(plan: Plan) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*names, plan.store.connection]))
 
 
-def carry_out(accepted: Accepted, listener: Listener, controls: Controls) -> Any:
+def carry_out(accepted: Accepted, listener: Listener, controls: Controls) -> Run:
     """Carry the plan out in this process, to its end; the run as it ended."""
     from tieline.engines.process.supervisor import Supervisor
     from tieline.secrets.values import literal
@@ -189,5 +214,6 @@ def detach(accepted: Accepted) -> int:
         )
     accepted.lock.hand_over()
     accepted.record.close()
-    process.returncode = 0  # nobody waits for it here: it outlives this process
+    process.returncode = 0  # nobody waits for how it ends: it outlives this process, or is reaped when it has ended
+    threading.Thread(target=os.waitpid, args=(process.pid, 0), name="reaper", daemon=True).start()
     return process.pid

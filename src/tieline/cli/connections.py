@@ -12,7 +12,7 @@ import click
 from tieline.cli import completing
 from tieline.cli.layout import ago, aligned, section
 from tieline.cli.lazy import Entry, LazyGroup
-from tieline.cli.options import config_option, namespace_option, output_option
+from tieline.cli.options import answers_in_json, config_option, namespace_option, output_option
 from tieline.cli.problems import show_problems
 from tieline.cli.terminal import has_colour, out_json, page, say
 
@@ -40,7 +40,8 @@ def _viewed(config: Path | None, namespace: str | None, home: HomeFolder) -> tup
     from tieline.app.deployment import load_deployment
 
     deployment = load_deployment(config, home)
-    show_problems(deployment.warnings, sys.stderr)
+    if not answers_in_json():
+        show_problems(deployment.warnings, sys.stderr)
     return deployment, view_of(deployment, namespace)
 
 

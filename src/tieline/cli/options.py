@@ -31,6 +31,12 @@ run_argument = click.argument("run", shell_complete=completing.runs)
 runs_argument = click.argument("wanted", metavar="RUN…", nargs=-1, required=True, shell_complete=completing.runs)
 
 
+def answers_in_json() -> bool:
+    """Whether the command that is carried out was asked for JSON: then nothing but JSON is said beside it."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and ctx.params.get("output") == "json"
+
+
 def params_of(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
     """``-P name=value …``. Values are text here; each becomes what its input's type says."""
     values: dict[str, str] = {}

@@ -6,19 +6,22 @@ stop that, so the bytes wait here, and a thread of their own writes them.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
-from typing import BinaryIO
 
 ROOM = 64 * 1024 * 1024
 """Bytes that may wait. Beyond that the one who brings more waits too."""
 
 
 class Passing:
-    """Writes bytes to a stream in order. A reader that goes away is noticed once, and never an error."""
+    """Writes bytes to a descriptor in order. A reader that goes away is noticed once, and never an error.
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+    No Python stream is between: what one keeps after a failed write would be written, and fail, once more at the end.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._open = True
@@ -56,9 +59,8 @@ class Passing:
     def _work(self) -> None:
         while (data := self._next()) is not None:
             try:
-                self._stream.write(data)
-                self._stream.flush()
-            except (OSError, ValueError):
+                self._write(data)
+            except OSError:
                 self.gone = True
             with self._changed:
                 self.ends_line = data.endswith(b"\n")
@@ -66,6 +68,11 @@ class Passing:
                 self._changed.notify_all()
                 if self.gone:
                     return
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
 
     def _next(self) -> bytes | None:
         with self._changed:

@@ -12,7 +12,7 @@ import time
 
 from tieline.cli.layout import one_line, seconds
 from tieline.cli.passing import Passing
-from tieline.cli.terminal import has_colour, is_terminal, paint
+from tieline.cli.terminal import has_colour, is_terminal, paint, width
 from tieline.model.plan import Plan, Step
 from tieline.model.run import Run, Status
 
@@ -91,7 +91,7 @@ class Progress:
         if self._animated:
             with self._lock:
                 self._clear()
-                self._write(self._dim(text))
+                self._write(self._dim(text[: width() - 1]))  # a line that wraps could not be replaced
                 self._transient = True
 
     def close(self) -> None:

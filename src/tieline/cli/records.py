@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tieline.app.home import HomeFolder
 from tieline.app.runs import opened
+from tieline.cli.options import answers_in_json
 from tieline.cli.terminal import printable, say
 from tieline.engines.base import Silent
 
@@ -32,7 +33,7 @@ def opened_record(home: HomeFolder) -> Iterator[Record]:
     """The record, up to date."""
     recovered = Recovered()
     with opened(home, recovered) as record:
-        if recovered.runs:
+        if recovered.runs and not answers_in_json():
             say(f"tieline: {_words(recovered.runs)}")
         yield record
 

@@ -24,6 +24,8 @@ ENTRIES = {
     "check": Entry("check:check", "Find every problem of catalogs and job files.", JOBS),
     "runs": Entry("runs:runs", "Runs: list, show, logs, outputs, stop, rm.", LOOK),
     "connections": Entry("connections:connections", "The catalog's connections: list, show.", LOOK),
+    "secrets": Entry("secrets:secrets", "Secrets in Tieline's home: list, set, rm.", LOOK),
+    "configmaps": Entry("secrets:configmaps", "Config maps in Tieline's home: list, show, set, rm.", LOOK),
     "kinds": Entry("kinds:kinds", "The kinds of connections: list, show.", LOOK),
     "schema": Entry("schema:schema", "JSON Schemas of catalogs and jobs.", TOOLS),
     "completion": Entry("completion:completion", "The completion script of a shell.", TOOLS),

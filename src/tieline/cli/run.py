@@ -14,7 +14,7 @@ from tieline.cli.problems import show_problems
 from tieline.cli.terminal import has_colour, out, out_json, paint, printable, say
 
 if TYPE_CHECKING:
-    from tieline.app.submit import Accepted, Prepared
+    from tieline.app.submit import Accepted, Prepared, Wanted
     from tieline.engines.base import Controls
     from tieline.model.plan import Plan
     from tieline.model.run import Run
@@ -54,19 +54,26 @@ def run(
     \b
     tieline run job.yaml -P lr=0.1 --name first-try
     """
+    from tieline.app.submit import Wanted
+
+    return _run(Wanted(file, params, namespace, project, name), config, output, detach=detach)
+
+
+def _run(wanted: Wanted, config: Path | None, output: str, *, detach: bool) -> int:
     from tieline.app.deployment import load_deployment
+    from tieline.app.detached import Flag
     from tieline.app.home import HomeFolder
-    from tieline.app.submit import Wanted, accept, prepare
+    from tieline.app.submit import accept, prepare
     from tieline.cli.records import opened_record
     from tieline.cli.stopping import Stopping
     from tieline.engines.base import Controls
 
     home = HomeFolder.find()
-    prepared = prepare(Wanted(file, params, namespace, project, name), load_deployment(config, home), home)
+    prepared = prepare(wanted, load_deployment(config, home), home)
     show_problems(prepared.warnings, sys.stderr)
     with opened_record(home):
         pass  # what others left is ended before something new begins
-    controls = Controls()
+    controls = Controls(stop=Flag(), now=Flag())
     with Stopping(controls) as stopping:
         accepted = accept(prepared, home)
         _introduce(prepared)
@@ -81,6 +88,10 @@ def _introduce(prepared: Prepared) -> None:
     run = prepared.plan.run
     where = f"(project {run.project}, namespace {run.namespace})"
     say(f"{paint('run', 'bold', on=colour)} {run.uuid[:8]} {printable(run.name)} {where}")
+    service = prepared.plan.service
+    if service is not None:
+        ports = f", ports {', '.join(map(str, service.ports))}" if service.ports else ""
+        say(f"  a service{ports}: it runs until it is stopped")
     for notice in prepared.plan.notices:
         say(paint(printable(f"  {notice.field}: {notice.message}"), "dim", on=colour))
 
@@ -90,7 +101,7 @@ def _carried_out(accepted: Accepted, controls: Controls, output: str) -> Run:
     from tieline.cli.passing import Passing
     from tieline.cli.progress import Progress
 
-    own = Passing(sys.stderr.buffer if output == "json" else sys.stdout.buffer)
+    own = Passing((sys.stderr if output == "json" else sys.stdout).fileno())
     progress = Progress(accepted.plan, own)
     try:
         ended: Run = carry_out(accepted, progress, controls)

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, TextIO
 
 STYLES = {
@@ -67,9 +68,10 @@ def out(text: str = "") -> None:
 
 
 def say(text: str = "") -> None:
-    """A line about what is going on: to stderr, at once."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    """A line about what is going on: to stderr, at once. A terminal that was hung up has nobody who could miss it."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 def out_json(data: Any) -> None:

@@ -14,8 +14,9 @@ from tieline.compile.context import Names, bound, connection_names, global_names
 from tieline.compile.jobs import Job
 from tieline.compile.params import Resolved, connection_of, init_of, params_context, resolve
 from tieline.compile.templates import TemplateProblem, is_template, render
+from tieline.compile.unrendered import RENDERED
 from tieline.documents.document import FieldPath
-from tieline.documents.forms import Issue, validate
+from tieline.documents.forms import MANY, Issue, validate
 from tieline.errors import Code, InvalidInput, Problem, did_you_mean
 from tieline.kinds import registry
 from tieline.model.binding import Binding
@@ -24,7 +25,7 @@ from tieline.model.connection import Connection
 from tieline.model.job import IO, Component
 from tieline.model.plan import Identity, Layout, Traits
 
-RENDERED = ("run", "termination", "plugins", "hooks", "queue")
+MAX_INPUTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +126,20 @@ def _placed(issue: Issue, work: Work) -> Issue:
 def _inputs(component: Mapping[str, Any]) -> tuple[list[IO], list[Issue]]:
     inputs: list[IO] = []
     issues: list[Issue] = []
-    for index, item in enumerate(listed(component.get("inputs"))):
+    names: set[str] = set()
+    items = listed(component.get("inputs"))
+    if len(items) > MAX_INPUTS:
+        return [], [Issue(("inputs",), Code.TOO_LARGE, f"there are more than {MAX_INPUTS} inputs", "bring a file")]
+    for index, item in enumerate(items):
         io, found = validate(IO, item, ("inputs", index))
         issues += found
-        if io is not None and any(io.name == other.name for other in inputs):
+        if io is not None and io.name in names:
             issues.append(
                 Issue(("inputs", index, "name"), Code.DUPLICATE_NAME, f"there are two inputs {io.name!r}", "rename one")
             )
         elif io is not None:
             inputs.append(io)
+            names.add(io.name)
     return inputs, issues
 
 
@@ -192,6 +198,8 @@ def find_connections(work: Work, asked: list[_Asked], names: dict[str, Any]) -> 
     layout = work.request.layout
     used: dict[str, dict[str, Any]] = {"connections": {}, "init": {}}
     for item in asked:
+        if len(work.issues) > MANY:
+            break
         connection = _find(work, item)
         kind = registry.get(connection.kind) if connection else None
         if connection is None or kind is None:
@@ -216,6 +224,8 @@ def _init_paths(work: Work, names: Mapping[str, Any], used: dict[str, dict[str, 
     for index, entry in enumerate(listed(run_of(work.job.component).get("init"))):
         if not isinstance(entry, Mapping) or not entry.get("path") or not entry.get("connection"):
             continue
+        if len(work.issues) > MANY:
+            break
         path = try_render(work, entry["path"], ("run", "init", index, "path"), names)
         name = try_render(work, entry["connection"], ("run", "init", index, "connection"), names)
         if isinstance(path, str) and isinstance(name, str) and name in used:

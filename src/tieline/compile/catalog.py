@@ -9,10 +9,11 @@ from __future__ import annotations
 import os.path
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from tieline.documents.document import Document, FieldPath
-from tieline.documents.forms import Issue, problems_of, validate
+from tieline.documents.forms import MANY, Issue, problems_of, validate
 from tieline.errors import Code, InvalidInput, Problem, did_you_mean
 from tieline.kinds import registry
 from tieline.kinds.base import Kind
@@ -23,9 +24,11 @@ from tieline.model.catalog import (
     DeploymentForm,
     NamespaceForm,
     PersistenceSection,
+    SecretSourceForm,
     View,
 )
 from tieline.model.connection import Connection, ConnectionForm
+from tieline.model.form import Form
 
 EMPTY = Document("", "", {})
 OLD_LOGS_PATHS = ("repos",)
@@ -49,9 +52,15 @@ class _Reading:
     user: str = ""
     issues: list[Issue] = field(default_factory=list)
     stands: dict[int, FieldPath] = field(default_factory=dict)
+    doubles: dict[FieldPath, tuple[str, FieldPath | None]] = field(default_factory=dict)
+    """Where a name stands a second time: what to say, with a place for the line of the first, which stands there."""
 
     def issue(self, path: FieldPath, code: Code, message: str, hint: str = "", **flags: bool) -> None:
         self.issues.append(Issue(path, code, message, hint, **flags))
+
+
+class _Enough(Exception):
+    """So much is wrong that the rest is not looked at."""
 
 
 def read_catalog(document: Document | None, home: Home, base: str) -> tuple[Catalog, list[Problem]]:
@@ -64,7 +73,12 @@ def read_catalog(document: Document | None, home: Home, base: str) -> tuple[Cata
     form, found = validate(DeploymentForm, {} if data is None else data)
     reading.issues += found
     form = form or _salvage(data, found)
-    catalog = _catalog(reading, form, home) if form else None
+    try:
+        catalog = _catalog(reading, form, home) if form else None
+    except _Enough:
+        catalog = None
+        reading.issue((), Code.BAD_VALUE, f"there are more than {MANY} problems", "correct these first")
+    _tell_doubles(reading)
     problems = problems_of(reading.document, reading.issues)
     if catalog is None or any(not problem.warning for problem in problems):
         raise InvalidInput(*problems)
@@ -102,9 +116,24 @@ def _catalog(reading: _Reading, form: DeploymentForm, home: Home) -> Catalog:
         claims=claims,
         clusters=form.clusters,
         queues={name: queue.concurrency for name, queue in form.queues.items()},
+        secrets=tuple(_settled_source(source, reading) for source in form.secrets),
         presets=os.path.join(reading.base, form.presets or "presets"),
         default_store=form.artifacts_store is None,
     )
+
+
+def _settled_source(source: SecretSourceForm, reading: _Reading) -> SecretSourceForm:
+    """A source of secrets; its folders are relative to the file."""
+    folder = source.directory
+    if folder is None:
+        return source
+    paths = {"path": folder.path, "config_maps": folder.config_maps}
+    settled = {
+        name: os.path.join(reading.base, _absolute_path(path, reading))
+        for name, path in paths.items()
+        if path is not None
+    }
+    return source.model_copy(update={"directory": folder.model_copy(update=settled)})
 
 
 def _spelt(data: Any) -> Any:
@@ -139,11 +168,14 @@ def _store(reading: _Reading, data: Any, path: FieldPath) -> Connection | None:
 def _connections(
     reading: _Reading, items: Iterable[Any], path: FieldPath, *, notifications_only: bool = False
 ) -> list[Connection]:
-    read = (
-        _connection(reading, item, (*path, index), notifications_only=notifications_only)
-        for index, item in enumerate(items)
-    )
-    return [connection for connection in read if connection is not None]
+    found = []
+    for index, item in enumerate(items):
+        connection = _connection(reading, item, (*path, index), notifications_only=notifications_only)
+        if connection is not None:
+            found.append(connection)
+        elif sum(not issue.warning for issue in reading.issues) > MANY:
+            raise _Enough
+    return found
 
 
 def _connection(
@@ -164,7 +196,7 @@ def _connection(
 
 def _steps(where: str) -> FieldPath:
     """``env.1.name`` → ``("env", 1, "name")``."""
-    return tuple(int(part) if part.isdecimal() else part for part in where.split("."))
+    return tuple(int(part) if part.isdecimal() and len(part) < 10 else part for part in where.split("."))
 
 
 def _kind(reading: _Reading, data: Any, path: FieldPath) -> Kind | None:
@@ -191,17 +223,22 @@ def _schema(reading: _Reading, kind: Kind, data: Mapping[str, Any], path: FieldP
     schema, issues = validate(kind.schema, raw, (*path, "schema"))
     reading.issues += issues
     for key in (schema.model_extra or {}) if schema is not None else {}:
-        known = [info.alias or name for name, info in kind.schema.model_fields.items()]
-        hint = did_you_mean(str(key), known, "it becomes an entry of the binding")
         reading.issue(
             (*path, "schema", key),
             Code.UNKNOWN_KEY,
             f"{key!r} is no key of kind {kind.name}",
-            hint,
+            _near_key(str(key), kind.schema),
             at_key=True,
             warning=True,
         )
     return schema
+
+
+@lru_cache(maxsize=4096)
+def _near_key(key: str, schema: type[Form]) -> str:
+    """What to do about an extra key; thousands of connections have the same one."""
+    known = [info.alias or name for name, info in schema.model_fields.items()]
+    return did_you_mean(key, known, "it becomes an entry of the binding")
 
 
 def _absolute(raw: Mapping[str, Any], fields: Iterable[str], reading: _Reading) -> Mapping[str, Any]:
@@ -316,12 +353,21 @@ def _same_name(reading: _Reading, second: Connection, first: Connection, namespa
     here, there = reading.stands.get(id(second)), reading.stands.get(id(first))
     path = here if here is not None and (there is None or here >= there or "namespaces" in here) else there
     other = there if path is here else here
-    line = f"line {reading.document.place(other).line}" if other else "the default store"
     view = "" if namespace == DEFAULT_NAMESPACE else f" in namespace {namespace!r}"
     if first.name != second.name:
-        message = f"{second.name!r} and {first.name!r} ({line}) make the same Kubernetes name{view}"
+        message = f"{second.name!r} and {first.name!r} ({{}}) make the same Kubernetes name{view}"
     else:
-        message = f"there are two connections named {second.name!r}{view}; the other is at {line}"
-    issue = Issue((*(path or ()), "name"), Code.DUPLICATE_NAME, message, "rename one of them")
-    if issue not in reading.issues:
-        reading.issues.append(issue)
+        message = f"there are two connections named {second.name!r}{view}; the other is at {{}}"
+    reading.doubles.setdefault((*(path or ()), "name"), (message, other))
+    if len(reading.doubles) > MANY:
+        raise _Enough
+
+
+def _tell_doubles(reading: _Reading) -> None:
+    """Each with the line of the other, all of which are found in one reading."""
+    others = [other for _, other in reading.doubles.values() if other]
+    places = reading.document.places([(other, False) for other in others])
+    lines = {other: place.line for other, place in zip(others, places, strict=True)}
+    for path, (message, other) in reading.doubles.items():
+        line = f"line {lines[other]}" if other else "the default store"
+        reading.issue(path, Code.DUPLICATE_NAME, message.format(line), "rename one of them")

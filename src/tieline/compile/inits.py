@@ -69,7 +69,8 @@ class Inits:
         """Where an entry's files go: its ``path``, else the artifacts path (and the connection's name)."""
         if entry.path:
             joined = posixpath.normpath(posixpath.join(self.layout.artifacts_path, entry.path))
-            if not posixpath.isabs(entry.path) and not joined.startswith(self.layout.artifacts_path):
+            below = f"{joined}/".startswith(f"{self.layout.artifacts_path}/")
+            if not posixpath.isabs(entry.path) and not below:
                 raise Refusal(("path",), Code.UNSAFE_PATH, f"{entry.path!r} leaves the artifacts path", "no '..' here")
             return inside_context(joined, self.layout)
         if entry.connection and entry.connection != self.view.store.name:
@@ -147,7 +148,9 @@ class Inits:
         return access.model_copy(update=changed)
 
     def _clone(self, entry: Init, remote: GitRemote, index: int) -> CloneStep:
-        return CloneStep(name=_name(entry, index), connection=entry.connection, remote=remote, path=self.target(entry))
+        # "" and not None, which a stored plan leaves out
+        connection = entry.connection or ""
+        return CloneStep(name=_name(entry, index), connection=connection, remote=remote, path=self.target(entry))
 
     def _file(self, entry: Init, index: int) -> FileStep:
         file = entry.file

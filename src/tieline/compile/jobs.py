@@ -8,12 +8,15 @@ remembers which file a value came from, so that every later problem still points
 from __future__ import annotations
 
 import copy
+import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tieline.compile import support
-from tieline.compile.templates import TemplateProblem, is_template, undeclared_names
+from tieline.compile.templates import is_template
+from tieline.compile.unrendered import component_issues, operation_issues
 from tieline.documents.document import Document, FieldPath
 from tieline.documents.forms import Issue, validate
 from tieline.errors import Code, InvalidInput, NotFound, Problem, did_you_mean
@@ -34,6 +37,8 @@ OVERRIDES = (
     "cost",
     "template",
 )
+PRESET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+MAX_PRESETS = 100
 REFERENCES = ("component", "path_ref", "url_ref", "hub_ref", "dag_ref")
 
 
@@ -87,12 +92,15 @@ class Job:
 
     def problems(self, issues: list[Issue]) -> list[Problem]:
         """Issues about the merged component, each at the place of the layer that said it."""
-        problems = []
-        for issue in issues:
-            layer = max(self.layers, key=lambda layer: layer.depth(issue.path))
-            place = layer.document.place(layer.path(issue.path), at_key=issue.at_key)
-            problems.append(Problem(issue.code, issue.message, issue.hint, place, issue.warning))
-        return sorted(set(problems), key=lambda problem: problem.place)
+        said: list[list[Issue]] = [[] for _ in self.layers]
+        for issue in dict.fromkeys(issues):
+            depths = [layer.depth(issue.path) for layer in self.layers]
+            said[depths.index(max(depths))].append(issue)
+        problems: set[Problem] = set()
+        for layer, its in zip(self.layers, said, strict=True):
+            places = layer.document.places([(layer.path(issue.path), issue.at_key) for issue in its])
+            problems.update(issue.at(place) for issue, place in zip(its, places, strict=True))
+        return sorted(problems, key=lambda problem: problem.place)
 
 
 Loader = Callable[[str], Document]
@@ -130,10 +138,7 @@ def _remarks(component: Mapping[str, Any]) -> Iterator[tuple[FieldPath, support.
 
 def _place(document: Document, issues: list[Issue]) -> list[Problem]:
     places = document.places([(issue.path, issue.at_key) for issue in issues])
-    return [
-        Problem(issue.code, issue.message, issue.hint, place, issue.warning)
-        for issue, place in zip(issues, places, strict=True)
-    ]
+    return [issue.at(place) for issue, place in zip(issues, places, strict=True)]
 
 
 def _file_kind(document: Document, data: Mapping[str, Any]) -> str:
@@ -151,6 +156,7 @@ def _file_kind(document: Document, data: Mapping[str, Any]) -> str:
 def _operation(document: Document, data: Mapping[str, Any], load: Loader, load_preset: Loader) -> Job:
     form, issues = validate(Operation, data, later=is_template)
     issues += _unsupported(Operation, {key: value for key, value in data.items() if key != "component"})
+    issues += operation_issues(data)
     given = [key for key in data if str(key).replace("_", "").lower() in {r.replace("_", "") for r in REFERENCES}]
     if len(given) != 1 and not any(issue.code is Code.UNSUPPORTED for issue in issues):
         message = f"{' and '.join(given)} are given" if given else "there is no component"
@@ -189,6 +195,12 @@ def _referred(document: Document, path: str, load: Loader) -> Document:
         raise InvalidInput(
             Problem(Code.FILE_NOT_FOUND, error.problems[0].message, "pathRef is relative to this file", place)
         ) from None
+    except InvalidInput as error:
+        if error.code is not Code.FILE_UNREADABLE:
+            raise
+        raise InvalidInput(
+            replace(error.problems[0], message=f"{path} {error.problems[0].message}", place=place)
+        ) from None
     if not isinstance(found.data, Mapping) or found.data.get("kind", "component") != "component":
         raise InvalidInput(
             Problem(Code.BAD_VALUE, f"{path} is no component", "pathRef names a component's file", place)
@@ -197,19 +209,27 @@ def _referred(document: Document, path: str, load: Loader) -> Document:
 
 
 def _with_presets(job: Job, names: Any, load_preset: Loader) -> Job:
-    for index, name in enumerate(names if isinstance(names, list) else []):
+    listed = names if isinstance(names, list) else []
+    if len(listed) > MAX_PRESETS:
+        issue = Issue(("presets",), Code.TOO_LARGE, f"there are more than {MAX_PRESETS} presets", "merge some")
+        raise InvalidInput(*job.problems([issue]))
+    for index, name in enumerate(listed):
+        if not isinstance(name, str) or not PRESET_NAME.fullmatch(name):
+            hint = "write the name of a file in the deployment's presets folder, without its suffix"
+            issue = Issue(("presets", index), Code.BAD_NAME, f"{name!r} is no preset's name", hint)
+            raise InvalidInput(*job.problems([issue]))
         try:
-            preset = load_preset(str(name))
+            preset = load_preset(name)
         except NotFound as error:
             raise InvalidInput(*job.problems([
                 Issue(("presets", index), Code.FILE_NOT_FOUND, f"there is no preset {name!r}",
                       error.problems[0].hint)
             ])) from None  # fmt: skip
-        data = preset.data if isinstance(preset.data, Mapping) else {}
         _, issues = validate(Operation, preset.data, later=is_template)
+        issues += operation_issues(preset.data) if isinstance(preset.data, Mapping) else []
         if issues:
             raise InvalidInput(*_place(preset, issues))
-        job = _patched(job, preset, data)
+        job = _patched(job, preset, preset.data)
     return job
 
 
@@ -246,8 +266,14 @@ def merge(base: Any, patch: Any, strategy: PatchStrategy) -> Any:
         return merged
     if isinstance(base, list) and isinstance(patch, list) and strategy != "replace":
         first, second = (base, patch) if strategy == "post_merge" else (patch, base)
-        return base if strategy == "isnull" else [*first, *(item for item in second if item not in first)]
+        there = {_identity(item) for item in first}
+        return base if strategy == "isnull" else [*first, *(item for item in second if _identity(item) not in there)]
     return base if strategy in ("isnull", "pre_merge") and base is not None else patch
+
+
+def _identity(item: Any) -> str:
+    """The same text for the same data: comparing each item with all others would take a long list's square."""
+    return json.dumps(item, sort_keys=True)
 
 
 def _merge_key(merged: dict[str, Any], key: str, value: Any, strategy: PatchStrategy) -> Any:
@@ -265,7 +291,7 @@ def _check(job: Job) -> list[Problem]:
     if not issues:
         _, issues = validate(Component, job.component, later=is_template)
         issues += _unsupported(Component, job.component)
-    issues += _template_issues(job)
+    issues += component_issues(job.component, job.params)
     return job.problems(issues)
 
 
@@ -284,33 +310,3 @@ def _unsupported(form: Any, data: Mapping[str, Any]) -> list[Issue]:
         for owner, name, value, path in support.walk(form, data)
         if (row := support.of(owner, name)).level is support.Level.REFUSED and value is not False
     ]
-
-
-def _template_issues(job: Job) -> list[Issue]:
-    """Templates with bad syntax, or with names that nothing will define."""
-    known = {"globals", "params", "connections", "init", "dict", "range"}
-    for io in job.component.get("inputs") or []:
-        if isinstance(io, Mapping) and isinstance(io.get("name"), str):
-            known.add(io["name"])
-    known |= {name for name in job.params if isinstance(name, str)}
-    issues: list[Issue] = []
-    for key in ("run", "termination", "plugins", "hooks", "queue", "namespace"):
-        if key in job.component:
-            _template_walk(job.component[key], (key,), known, issues)
-    return issues
-
-
-def _template_walk(value: Any, path: FieldPath, known: set[str], issues: list[Issue]) -> None:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            _template_walk(item, (*path, key), known, issues)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _template_walk(item, (*path, index), known, issues)
-    elif is_template(value):
-        try:
-            for name in sorted(undeclared_names(value) - known):
-                hint = did_you_mean(name, known, f"known here: {', '.join(sorted(known))}")
-                issues.append(Issue(path, Code.UNDEFINED_NAME, f"{name!r} is not defined", hint))
-        except TemplateProblem as problem:
-            issues.append(Issue(path, problem.code, problem.message, problem.hint))

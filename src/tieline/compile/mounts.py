@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tieline.documents.document import FieldPath
 from tieline.documents.forms import Issue
 from tieline.errors import Code, did_you_mean
 from tieline.model.binding import ClaimSource, EmptyDirSource, HostPathSource, Mount, MountSource, ResourceSource
@@ -40,27 +41,33 @@ def volumes_of(run: RunForm) -> tuple[tuple[Mount, ...], list[Issue]]:
     mounts = []
     for index, form in enumerate(run.container.volume_mounts or ()):
         where = ("run", "container", "volumeMounts", index)
-        volume_name, path = form.get("name"), form.get("mountPath")
-        if volume_name not in sources or not isinstance(path, str) or not path.startswith("/"):
-            hint = did_you_mean(str(volume_name), sources, "name one of run.volumes, and an absolute mountPath")
-            issues.append(
-                Issue(
-                    where,
-                    Code.BAD_VALUE,
-                    f"there is no volume {volume_name!r}" if volume_name not in sources else "has no mountPath",
-                    hint,
+        wanted = str(form.get("name") or "")
+        mounted = sources.get(wanted)
+        if mounted is None:
+            hint = did_you_mean(wanted, sources, "name one of run.volumes")
+            issues.append(Issue((*where, "name"), Code.BAD_VALUE, f"there is no volume {wanted!r}", hint))
+            continue
+        wrong = list(_wrong_paths(form, where))
+        issues += wrong
+        if not wrong:
+            mounts.append(
+                Mount(
+                    source=mounted,
+                    mount_path=form["mountPath"],
+                    read_only=bool(form.get("readOnly")),
+                    sub_path=form.get("subPath"),
                 )
             )
-            continue
-        mounts.append(
-            Mount(
-                source=sources[volume_name],
-                mount_path=path,
-                read_only=bool(form.get("readOnly")),
-                sub_path=form.get("subPath"),
-            )
-        )
     return tuple(mounts), issues
+
+
+def _wrong_paths(form: Mapping[str, Any], where: FieldPath) -> Iterator[Issue]:
+    """A volume stands at an absolute path, and its part is below it; neither leaves where it is."""
+    path, part = form.get("mountPath"), form.get("subPath")
+    if not isinstance(path, str) or not path.startswith("/") or ".." in path.split("/"):
+        yield Issue((*where, "mountPath"), Code.BAD_VALUE, "is no absolute path without '..'", "write one like /data")
+    if part is not None and (not isinstance(part, str) or part.startswith("/") or ".." in part.split("/")):
+        yield Issue((*where, "subPath"), Code.BAD_VALUE, "is no relative path without '..'", "write one like a/b")
 
 
 def _source(volume: Mapping[str, Any]) -> MountSource | None:

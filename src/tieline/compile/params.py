@@ -1,4 +1,4 @@
-"""Inputs and their values: the format's types, rules and argument forms.
+"""Inputs and their values: where each comes from, and the forms that templates may ask for.
 
 Inputs are resolved in order; a later one may use an earlier one in a template. Every problem is told at the
 place of the param or of the input's own default.
@@ -6,20 +6,16 @@ place of the param or of the input's own default.
 
 from __future__ import annotations
 
-import json
-import re
-import uuid as uuid_module
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
 from typing import Any
 
+from tieline.compile.plain import Unfit, plain
 from tieline.compile.templates import TemplateProblem, is_template, render
-from tieline.documents.document import parse_document
-from tieline.documents.forms import Issue, validate
-from tieline.documents.scalars import plain_value
-from tieline.errors import Code, InvalidInput, did_you_mean
-from tieline.model.job import IO, Param, Validation
+from tieline.compile.values import BadValue, as_text, typed_value
+from tieline.documents.forms import MANY, Issue, validate
+from tieline.errors import Code, did_you_mean
+from tieline.model.job import IO, Param
 
 RESERVED = frozenset({"globals", "params", "connections", "init", "inputs", "outputs"})
 PARAM_KEYS = frozenset(spelling for name, info in Param.model_fields.items() for spelling in (name, info.alias or name))
@@ -35,10 +31,6 @@ class Resolved:
     context: Mapping[str, Any] = field(default_factory=dict)
 
 
-class BadValue(ValueError):
-    """A value that is not of its input's type; the text says why."""
-
-
 def resolve(
     inputs: Sequence[IO],
     params: Mapping[str, Any],
@@ -51,8 +43,10 @@ def resolve(
 
     ``complete=False`` leaves required inputs that nobody gave out (for a check before a run).
     """
-    found = _context_only(inputs, params)
-    issues = _unknown(inputs, params) if strict else []
+    found: dict[str, Resolved] = {}
+    others = {name: param for name, param in params.items() if name not in {io.name for io in inputs}}
+    issues = _context_only(others, found, context, last=False)
+    issues += _unknown(inputs, others) if strict else []
     for index, io in enumerate(inputs):
         given_here = io.name in params
         where = ("params", io.name) if given_here else ("inputs", index)
@@ -60,30 +54,48 @@ def resolve(
         issues += bad
         if bad:
             continue
-        names = {**context, **{name: item.value for name, item in found.items()}}
-        names["params"] = params_context(found)
-        resolved = _resolve_one(io, given, names, where)
+        resolved = _resolve_one(io, given, _names(context, found), where)
         if isinstance(resolved, Issue):
             if complete or resolved.code is not Code.MISSING_PARAM:
                 issues.append(resolved)
         else:
             found[io.name] = resolved
-    return found, issues
+    issues += _context_only(others, found, _names(context, found), last=complete)
+    return found, list(dict.fromkeys(issues))
 
 
-def _context_only(inputs: Sequence[IO], params: Mapping[str, Any]) -> dict[str, Resolved]:
-    """Params that are no input and only give templates a name."""
-    names = {io.name for io in inputs}
-    return {
-        name: Resolved(IO.model_construct(name=name), value.get("value"), None, {"value": value.get("value")})
-        for name, value in params.items()
-        if name not in names and isinstance(value, Mapping) and (value.get("contextOnly") or value.get("context_only"))
-    }
+def _names(context: Mapping[str, Any], found: Mapping[str, Resolved]) -> dict[str, Any]:
+    return {**context, **{name: item.value for name, item in found.items()}, "params": params_context(found)}
+
+
+def _context_only(
+    params: Mapping[str, Any], found: dict[str, Resolved], names: Mapping[str, Any], *, last: bool
+) -> list[Issue]:
+    """Adds params that are no input and only give templates a name. They are rendered before the inputs, which may use
+    them; and those that use an input themselves after it (``last``)."""
+    issues: list[Issue] = []
+    for name, param in params.items():
+        if name in found or not _is_context_only(param):
+            continue
+        try:
+            value = plain(render_deep(param.get("value"), names))
+            found[name] = Resolved(IO.model_construct(name=name), value, None, {"value": value})
+        except TemplateProblem as problem:
+            if last or problem.code is not Code.UNDEFINED_NAME:
+                issues.append(Issue(("params", name, "value"), problem.code, problem.message, problem.hint))
+        except Unfit as error:
+            issues.append(Issue(("params", name, "value"), Code.BAD_PARAM, f"{name}: {error}"))
+    return issues
+
+
+def _is_context_only(param: Any) -> bool:
+    return isinstance(param, Mapping) and bool(param.get("contextOnly") or param.get("context_only"))
 
 
 def _unknown(inputs: Sequence[IO], params: Mapping[str, Any]) -> list[Issue]:
-    names = [io.name for io in inputs]
+    names = {io.name: None for io in inputs}
     known = f"inputs: {', '.join(names)}" if names else "the component has no inputs"
+    unknown = [name for name, value in params.items() if not _is_context_only(value)]
     return [
         Issue(
             ("params", name),
@@ -92,9 +104,7 @@ def _unknown(inputs: Sequence[IO], params: Mapping[str, Any]) -> list[Issue]:
             did_you_mean(name, names, known),
             at_key=True,
         )
-        for name, value in params.items()
-        if name not in names
-        and not (isinstance(value, Mapping) and (value.get("contextOnly") or value.get("context_only")))
+        for name in unknown[:MANY]
     ]
 
 
@@ -125,11 +135,11 @@ def _resolve_one(
     try:
         value = render_deep(raw, names)
         typed = None if bare and value is None else typed_value(io, value)
+        return _resolved(io, typed, given, names)
     except TemplateProblem as problem:
         return Issue(path, problem.code, problem.message, problem.hint)
     except BadValue as problem:
         return Issue(path, Code.BAD_PARAM, f"{io.name}: {problem}", io.description or "")
-    return _resolved(io, typed, given, names)
 
 
 def _without_value(
@@ -186,13 +196,6 @@ def render_deep(value: Any, names: Mapping[str, Any]) -> Any:
     return [render_deep(item, names) for item in value] if isinstance(value, list) else value
 
 
-def as_text(value: Any) -> str:
-    """A value as one argument: JSON for lists and mappings, nothing for null."""
-    if value is None:
-        return ""
-    return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
-
-
 def _argument(io: IO, value: Any, names: Mapping[str, Any]) -> str:
     if io.is_flag:
         return f"--{io.name}" if value else ""
@@ -201,191 +204,3 @@ def _argument(io: IO, value: Any, names: Mapping[str, Any]) -> str:
     if io.arg_format:
         return str(render(io.arg_format, {**names, io.name: value, "value": value}))
     return f"--{io.name}={as_text(value)}"
-
-
-def typed_value(io: IO, value: Any) -> Any:
-    """The value as its input's type; lists item by item. Raises BadValue."""
-    if value is None:
-        if io.is_optional:
-            return None
-        raise BadValue("is empty")
-    if io.is_list and io.type != "list":
-        items = _as_list(value)
-        result: Any = [_convert(io.type, item) for item in items]
-    else:
-        result = _convert(io.type, value)
-    options = io.options or (io.validation.options if io.validation else None)
-    if options is not None and any(item not in options for item in (result if io.is_list else [result])):
-        raise BadValue(f"{as_text(result)} is not one of {', '.join(map(str, options))}")
-    if io.validation:
-        for rule in _broken(io.validation, result):
-            raise BadValue(rule)
-    return result
-
-
-def _as_list(value: Any) -> list[Any]:
-    if isinstance(value, str):
-        text = value.strip()
-        value = _written_out(text) if text.startswith("[") else [plain_value(item.strip()) for item in text.split(",")]
-    if not isinstance(value, list):
-        raise BadValue(f"{as_text(value)} is no list")
-    return value
-
-
-def _written_out(text: str) -> Any:
-    """A list or mapping as it may stand in a file: YAML's flow form, of which JSON is one."""
-    try:
-        return parse_document(text, "").data
-    except InvalidInput as error:
-        raise BadValue(f"{text!r} cannot be read: {error.problems[0].message}") from None
-
-
-def _integer(value: Any) -> int:
-    plain = plain_value(value) if isinstance(value, str) else value
-    if isinstance(plain, bool) or not isinstance(plain, (int, float)) or plain != plain or int_lost(plain):
-        raise BadValue(f"{as_text(value)} is no whole number")
-    return int(plain)
-
-
-def int_lost(value: float) -> bool:
-    """Whether making a whole number of it would lose something."""
-    return isinstance(value, float) and not value.is_integer()
-
-
-def _float(value: Any) -> float:
-    plain = plain_value(value) if isinstance(value, str) else value
-    if isinstance(plain, bool) or not isinstance(plain, (int, float)):
-        raise BadValue(f"{as_text(value)} is no number")
-    return float(plain)
-
-
-def _boolean(value: Any) -> bool:
-    plain = plain_value(value) if isinstance(value, str) else value
-    if plain in (0, 1) and not isinstance(plain, float):
-        plain = bool(plain)
-    if not isinstance(plain, bool):
-        raise BadValue(f"{as_text(value)} is neither true nor false")
-    return plain
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, (dict, list)):
-        raise BadValue("a list or mapping is no text")
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    if isinstance(value, str) and value.strip().startswith("{"):
-        value = _written_out(value.strip())
-    if not isinstance(value, dict):
-        raise BadValue(f"{as_text(value)} is no mapping")
-    return value
-
-
-def _uri(value: Any) -> str:
-    text = _text(value)
-    if not re.match(r"^[A-Za-z][A-Za-z0-9+.-]*:", text):
-        raise BadValue(f"{text!r} is no URI")
-    return text
-
-
-def _parsed(parse: Callable[[str], Any], name: str) -> Callable[[Any], str]:
-    """Dates and the like stay text, in their standard form."""
-
-    def convert(value: Any) -> str:
-        try:
-            return str(parse(_text(value)))
-        except (ValueError, OverflowError):
-            raise BadValue(f"{as_text(value)} is no {name}") from None
-
-    return convert
-
-
-def _files(value: Any) -> Any:
-    if isinstance(value, (str, dict, list)):
-        return value
-    raise BadValue(f"{as_text(value)} is neither a name nor a mapping")
-
-
-CONVERTERS: dict[str, Callable[[Any], Any]] = {
-    "str": _text,
-    "int": _integer,
-    "float": _float,
-    "bool": _boolean,
-    "dict": _mapping,
-    "list": _as_list,
-    "uri": _uri,
-    "date": _parsed(date.fromisoformat, "date (2026-01-31)"),
-    "datetime": _parsed(lambda text: datetime.fromisoformat(text).isoformat(), "time (2026-01-31T12:00:00)"),
-    "timedelta": _parsed(lambda text: timedelta(seconds=float(text)), "number of seconds"),
-    "uuid": _parsed(uuid_module.UUID, "UUID"),
-    "any": lambda value: value,
-    "path": _text,
-    "image": _text,
-    "gcs": _text,
-    "s3": _text,
-    "wasb": _text,
-    "auth": _files,
-    "artifacts": _files,
-    "git": _files,
-    "dockerfile": _files,
-    "file": _files,
-    "tensorboard": _files,
-    "metric": lambda value: value,
-    "metadata": lambda value: value,
-    "event": lambda value: value,
-}
-ALIASES = {"string": "str", "integer": "int", "boolean": "bool", "number": "float", "mapping": "dict"}
-
-
-def _convert(kind: str | None, value: Any) -> Any:
-    if kind is None:
-        return value
-    convert = CONVERTERS.get(ALIASES.get(kind, kind))
-    if convert is None:
-        raise BadValue(f"its type {kind!r} is not known" + (f"; {did_you_mean(kind, CONVERTERS)}"))
-    return convert(value)
-
-
-def _broken(rules: Validation, value: Any) -> list[str]:
-    """What a value breaks of its input's rules."""
-    checks: list[tuple[Any, Callable[[Any], bool], str]] = [
-        (rules.gt, lambda limit: value > limit, "must be greater than {}"),
-        (rules.ge, lambda limit: value >= limit, "must be at least {}"),
-        (rules.lt, lambda limit: value < limit, "must be less than {}"),
-        (rules.le, lambda limit: value <= limit, "must be at most {}"),
-        (rules.multiple_of, lambda limit: abs(value / limit - round(value / limit)) < 1e-9, "must be a multiple of {}"),
-        (rules.min_digits, lambda limit: _digits(value) >= limit, "must have at least {} digits"),
-        (rules.max_digits, lambda limit: _digits(value) <= limit, "must have at most {} digits"),
-        (rules.decimal_places, lambda limit: _decimals(value) <= limit, "must have at most {} decimal places"),
-        (rules.regex, lambda pattern: re.match(pattern, str(value)) is not None, "must match {}"),
-        (rules.min_length, lambda limit: len(value) >= limit, "must have a length of at least {}"),
-        (rules.max_length, lambda limit: len(value) <= limit, "must have a length of at most {}"),
-        (rules.min_items, lambda limit: len(value) >= limit, "must have at least {} items"),
-        (rules.max_items, lambda limit: len(value) <= limit, "must have at most {} items"),
-        (rules.contains, lambda item: item in value, "must contain {}"),
-        (rules.excludes, lambda item: item not in value, "must not contain {}"),
-        (rules.keys, lambda keys: set(value) == set(keys), "must have exactly the keys {}"),
-        (rules.contains_keys, lambda keys: set(keys) <= set(value), "must have the keys {}"),
-        (rules.excludes_keys, lambda keys: not set(keys) & set(value), "must not have the keys {}"),
-    ]
-    broken = []
-    for limit, holds, message in checks:
-        if limit is None:
-            continue
-        try:
-            kept = holds(limit)
-        except (TypeError, ValueError, ZeroDivisionError, re.error):
-            kept = False
-        if not kept:
-            shown = ", ".join(map(str, limit)) if isinstance(limit, tuple) else limit
-            broken.append(f"{as_text(value)} {message.format(shown)}")
-    return broken
-
-
-def _digits(value: Any) -> int:
-    return len(re.sub(r"\D", "", str(value)))
-
-
-def _decimals(value: Any) -> int:
-    return len(str(value).partition(".")[2])

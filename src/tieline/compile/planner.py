@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -56,6 +57,8 @@ from tieline.model.plan import (
 )
 
 __all__ = ["Request", "check_job", "compile_job"]
+
+MAX_SECONDS = 315_360_000
 
 
 def compile_job(
@@ -126,7 +129,7 @@ def _plan(work: Work, component: Component, values: Mapping[str, Resolved], name
         main=_program(run.container, component.name or "main", layout, _param_variables(values)),
         sidecars=sidecars,
         collect=_collect(component.plugins),
-        ending=_ending(component.termination),
+        ending=_ending(work, component.termination),
         service=_service(run) if run.kind == "service" else None,
         environment=_as_written(run.environment),
         plugins=_as_written(component.plugins),
@@ -141,7 +144,7 @@ def _plan(work: Work, component: Component, values: Mapping[str, Resolved], name
 
 def _distinct(work: Work, names: list[str], where: str) -> None:
     """Programs of one run are told apart by their names: their logs have them."""
-    for name in sorted({name for name in names if names.count(name) > 1}):
+    for name in sorted(name for name, times in Counter(names).items() if times > 1):
         message = f"two containers are named {name!r}"
         work.issues.append(Issue(("run", where), Code.DUPLICATE_NAME, message, "give them different names"))
 
@@ -185,9 +188,13 @@ def _collect(plugins: Plugins | None) -> Collect:
     )
 
 
-def _ending(form: Termination | None) -> Ending:
+def _ending(work: Work, form: Termination | None) -> Ending:
     if form is None:
         return Ending()
+    for name, seconds in (("timeout", form.timeout), ("ttl", form.ttl)):
+        if (seconds or 0) > MAX_SECONDS:
+            message = f"is more than {MAX_SECONDS} seconds, which are ten years"
+            work.issues.append(Issue(("termination", name), Code.BAD_VALUE, message, "leave it out for no limit"))
     return Ending(max_retries=form.max_retries or 0, timeout=form.timeout, ttl=form.ttl)
 
 

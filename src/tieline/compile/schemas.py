@@ -10,6 +10,7 @@ from typing import Any
 
 from tieline.kinds.schemas import connection_json_schema
 from tieline.model.catalog import DeploymentForm
+from tieline.model.described import described
 from tieline.model.job import Component, Operation
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -20,7 +21,7 @@ TYPED = frozenset({"integer", "number", "boolean", "array"})
 
 def catalog_schema() -> dict[str, Any]:
     """The schema of the deployment file, its connections typed by their kinds."""
-    schema = DeploymentForm.model_json_schema(by_alias=True)
+    schema = described(DeploymentForm).model_json_schema(by_alias=True)
     connection = connection_json_schema()
     definitions = {**schema.pop("$defs", {}), **connection.pop("$defs", {})}
     connection.pop("$schema", None)
@@ -28,8 +29,8 @@ def catalog_schema() -> dict[str, Any]:
     one, many = {"$ref": f"#/$defs/{CONNECTION}"}, {"type": "array", "items": {"$ref": f"#/$defs/{CONNECTION}"}}
     for part in (schema, definitions["NamespaceForm"]):
         for name, value in (("artifactsStore", one), ("connections", many), ("notificationConnections", many)):
-            described = part["properties"][name].get("description")
-            part["properties"][name] = {**value, "description": described} if described else value
+            text = part["properties"][name].get("description")
+            part["properties"][name] = {**value, "description": text} if text else value
     return {
         "$schema": DIALECT,
         "title": "Tieline deployment file",
@@ -40,8 +41,8 @@ def catalog_schema() -> dict[str, Any]:
 
 def job_schema() -> dict[str, Any]:
     """The schema of a job file: a component or an operation."""
-    component = Component.model_json_schema(by_alias=True)
-    operation = Operation.model_json_schema(by_alias=True)
+    component = described(Component).model_json_schema(by_alias=True)
+    operation = described(Operation).model_json_schema(by_alias=True)
     definitions = {**component.pop("$defs", {}), **operation.pop("$defs", {})}
     definitions["Component"], definitions["Operation"] = component, operation
     operation["properties"]["component"] = {"$ref": "#/$defs/Component"}
@@ -89,5 +90,5 @@ def _or_template(node: dict[str, Any], top: bool) -> dict[str, Any]:
     """Typed values may also be templates."""
     if top or "const" in node or not (node.get("type") in TYPED or "enum" in node or "pattern" in node):
         return node
-    described = {key: node[key] for key in ("description",) if key in node}
-    return {"anyOf": [{key: value for key, value in node.items() if key != "description"}, TEMPLATE], **described}
+    texts = {key: node[key] for key in ("description",) if key in node}
+    return {"anyOf": [{key: value for key, value in node.items() if key != "description"}, TEMPLATE], **texts}

@@ -8,23 +8,22 @@ An undefined name is an error that names it and the nearest that is there.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from tieline.compile.plain import Unfit, plain
 from tieline.errors import Code, did_you_mean
 
 if TYPE_CHECKING:
-    from jinja2.sandbox import SandboxedEnvironment
+    from tieline.compile.sandbox import Sandbox
 
-MAX_RESULT = 10 * 1024 * 1024
-MAX_STEPS = 10_000
-
-# Ways to make a huge value out of a few small ones (or a different value each time).
-WIDE_METHODS = frozenset(
-    {"format", "format_map", "center", "ljust", "rjust", "zfill", "expandtabs", "replace", "join", "translate"}
-)
-WIDE_FILTERS = ("center", "indent", "wordwrap", "urlize", "xmlattr", "pprint", "random", "format")
+MAX_CODE = 16 * 1024
+"""Characters between a template's marks; Jinja takes about a second for so many."""
+_CODE = re.compile(r"\{[{%].*?(?:[%}]\}|\Z)", re.DOTALL)
+LONG_TEMPLATE = 4096
+"""Characters above which a template's compiled form is not kept."""
 
 _PLAIN = re.compile(r"\{\{\s*([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*\}\}")
 _WHOLE = re.compile(r"\{\{(?P<expression>(?:[^{}%#]|(?<!\})\}(?!\})|\{(?![{%#]))*)\}\}")
@@ -48,22 +47,36 @@ def render(text: str, context: Mapping[str, Any]) -> Any:
     if match := _PLAIN.fullmatch(text.strip()):
         found = _look_up(match[1], context)
         if found is not None:
-            return found
+            return found if isinstance(found, (str, int, float)) else plain(found)
+    elif (names := _names_alone(text)) is not None:
+        values = {name: _look_up(name, context) for name in names}
+        if all(isinstance(value, (str, int, float)) for value in values.values()):
+            return _PLAIN.sub(lambda match: str(values[match[1]]), text)
     return _render_jinja(text, context)
+
+
+def _names_alone(text: str) -> list[str] | None:
+    """The dotted names of a text whose templates are plain names and nothing else; None for any other text."""
+    rest = _PLAIN.sub("", text)
+    return None if "{{" in rest or "{%" in rest or "{#" in rest else _PLAIN.findall(text)
 
 
 def undeclared_names(text: str) -> set[str]:
     """The top-level names that a template uses. Raises TemplateProblem on bad syntax."""
-    if match := _PLAIN.fullmatch(text.strip()):
-        return {match[1].split(".")[0]}
-    from jinja2 import TemplateSyntaxError, meta
+    if (names := _names_alone(text)) is not None:
+        return {name.split(".")[0] for name in names}
+    from jinja2 import meta
 
-    try:
-        return set(meta.find_undeclared_variables(_environment().parse(text)))
-    except TemplateSyntaxError as error:
-        raise _syntax(error) from None
-    except RecursionError:
-        raise TemplateProblem(Code.BAD_TEMPLATE, "the template is nested too deep", "simplify it") from None
+    with _told({}):
+        return set(meta.find_undeclared_variables(_environment().parse(_short_enough(text))))
+
+
+def _short_enough(text: str) -> str:
+    if len(text) > MAX_CODE and sum(len(code[0]) for code in _CODE.finditer(text)) > MAX_CODE:
+        raise TemplateProblem(
+            Code.TOO_LARGE, f"the template has more than {MAX_CODE >> 10} KiB between its marks", "write a program"
+        )
+    return text
 
 
 def _look_up(dotted: str, context: Mapping[str, Any]) -> Any:
@@ -77,82 +90,10 @@ def _look_up(dotted: str, context: Mapping[str, Any]) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> SandboxedEnvironment:
-    from jinja2 import StrictUndefined, nodes
-    from jinja2.exceptions import SecurityError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+def _environment() -> Sandbox:
+    from tieline.compile.sandbox import sandbox
 
-    class Environment(ImmutableSandboxedEnvironment):
-        """The sandbox: no private attributes, no large products, a bounded number of loop steps."""
-
-        intercepted_binops = frozenset({"*", "**", "%"})
-
-        def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-            return attr not in WIDE_METHODS and super().is_safe_attribute(obj, attr, value)
-
-        def wrap_str_format(self, value: Any) -> None:
-            """``str.format`` is judged like every other method."""
-
-        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-            if operator == "**" and (abs(_number(left)) > 1e6 or abs(_number(right)) > 1e3):
-                raise SecurityError("a power this large is not allowed")
-            if operator == "*" and _weight(left) * _weight(right) > MAX_RESULT:
-                raise SecurityError("a product this large is not allowed")
-            if operator == "%" and isinstance(left, str) and re.search(r"%[^a-zA-Z%]*\d{4}", left):
-                raise SecurityError("a format this wide is not allowed")
-            return super().call_binop(context, operator, left, right)
-
-        def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-            tree = super()._parse(source, name, filename)
-            for loop in tree.find_all(nodes.For):
-                loop.iter = nodes.Filter(loop.iter, "_counted", [], [], None, None, lineno=loop.lineno)
-            return tree
-
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    environment.globals = {"range": environment.globals["range"], "dict": dict}
-    environment.filters["_counted"] = _counter(SecurityError)
-    for wide in WIDE_FILTERS:
-        environment.filters.pop(wide, None)
-    environment.filters["replace"] = _bounded_replace(SecurityError)
-    environment.filters["basename"] = lambda value: str(value).rstrip("/").rsplit("/", 1)[-1]
-    return environment
-
-
-def _counter(error: type[Exception]) -> Callable[[Iterable[Any]], Iterator[Any]]:
-    """A filter that counts the steps of all loops of one rendering together; reset by :func:`_render_jinja`."""
-
-    def counted(items: Iterable[Any]) -> Iterator[Any]:
-        for item in items:
-            counted.steps += 1  # type: ignore[attr-defined]
-            if counted.steps > MAX_STEPS:  # type: ignore[attr-defined]
-                raise error(f"its loops take more than {MAX_STEPS} steps")
-            yield item
-
-    counted.steps = 0  # type: ignore[attr-defined]
-    return counted
-
-
-def _bounded_replace(error: type[Exception]) -> Callable[[Any, Any, Any], str]:
-    def replace(value: Any, old: Any, new: Any) -> str:
-        text, before, after = str(value), str(old), str(new)
-        if (len(text) + 1) * max(len(after), 1) > MAX_RESULT:
-            raise error("a replacement this large is not allowed")
-        return text.replace(before, after)
-
-    return replace
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) and abs(value) < 1e300 else 0.0
-
-
-def _weight(value: Any) -> int:
-    """How large a factor is: a number counts as itself only beside a sequence."""
-    if isinstance(value, (str, bytes, list, tuple)):
-        return max(len(value), 1) * 16
-    if isinstance(value, int) and not isinstance(value, bool):
-        return min(abs(value), MAX_RESULT) if value.bit_length() < 64 else MAX_RESULT
-    return 1
+    return sandbox()
 
 
 @lru_cache(maxsize=2048)
@@ -165,22 +106,40 @@ def _compiled(text: str) -> Callable[..., Any]:
 
 
 def _render_jinja(text: str, context: Mapping[str, Any]) -> Any:
-    from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
-    from jinja2.exceptions import SecurityError
     from jinja2.runtime import Undefined
 
-    environment = _environment()
-    environment.filters["_counted"].steps = 0
+    from tieline.compile.sandbox import Budget, budget
+
+    token = budget.set(Budget())
     try:
-        value = _compiled(text)(context)
-        if isinstance(value, Undefined):
-            str(value)  # raises UndefinedError with the name
+        with _told(context):
+            compiled = _compiled if len(text) <= LONG_TEMPLATE else _compiled.__wrapped__
+            value = compiled(_short_enough(text))(context)
+            if isinstance(value, Undefined):
+                str(value)  # raises UndefinedError with the name
+            return plain(budget.get().pay_for(value))
+    finally:
+        budget.reset(token)
+
+
+@contextmanager
+def _told(context: Mapping[str, Any]) -> Iterator[None]:
+    """Whatever parsing or rendering raises, as a TemplateProblem."""
+    from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
+    from jinja2.exceptions import SecurityError
+
+    try:
+        yield
+    except TemplateProblem:
+        raise
     except TemplateSyntaxError as error:
         raise _syntax(error) from None
     except UndefinedError as error:
         raise _undefined(str(error.message), context) from None
     except SecurityError as error:
         raise TemplateProblem(Code.BAD_TEMPLATE, f"not allowed in a template: {error}", "keep it simple") from None
+    except Unfit as error:
+        raise TemplateProblem(Code.BAD_TEMPLATE, f"renders to no plain value: {error}", "make it text") from None
     except TemplateError as error:
         raise TemplateProblem(Code.BAD_TEMPLATE, f"cannot be rendered: {error}") from None
     except RecursionError:
@@ -189,19 +148,6 @@ def _render_jinja(text: str, context: Mapping[str, Any]) -> Any:
         raise TemplateProblem(
             Code.BAD_TEMPLATE, f"cannot be rendered: {_short(error)}", "check the expression"
         ) from None
-    return _checked(value)
-
-
-def _checked(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > MAX_RESULT:
-        raise TemplateProblem(Code.BAD_TEMPLATE, f"renders to more than {MAX_RESULT >> 20} MiB", "make it smaller")
-    if value is None or isinstance(value, (str, int, float, bool, list, dict)):
-        return value
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, (tuple, set, frozenset, range)):
-        return list(value)
-    raise TemplateProblem(Code.BAD_TEMPLATE, f"renders to {type(value).__name__}, which is no plain value")
 
 
 def _short(error: Exception) -> str:

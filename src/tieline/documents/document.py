@@ -9,7 +9,9 @@ without problems never pays for them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+import stat
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,19 @@ from typing import Any
 import yaml
 from yaml import events as yaml_events
 
+from tieline.documents.marks import FieldPath as FieldPath
+from tieline.documents.marks import Marks, events_of, mark_at
 from tieline.documents.scalars import plain_value
 from tieline.errors import Code, InvalidInput, NotFound, Place, Problem
 
 MAX_BYTES = 256 * 1024 * 1024
 MAX_DEPTH = 60
 MAX_ALIAS_NODES = 100_000
+TEXT_OF_A_NODE = 64
+"""Characters of text that count as much as one value, where aliases repeat them."""
+NUL_ESCAPES = ("\\0", "\\x00", "\\u0000", "\\U00000000")
+MAX_SHOWN = 400
+"""Characters of a message or a field: a file may have a key of ten million."""
 TAG = "tag:yaml.org,2002:"
 COLLECTION_TAGS = frozenset({None, "!", f"{TAG}map", f"{TAG}seq"})
 TAGGED: dict[str, type | tuple[type, ...]] = {
@@ -32,15 +41,18 @@ TAGGED: dict[str, type | tuple[type, ...]] = {
     f"{TAG}null": type(None),
 }
 
-FieldPath = tuple[str | int, ...]
-
 
 def field_text(path: Iterable[str | int]) -> str:
     """``("connections", 3, "schema")`` → ``connections[3].schema``."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """What a person is shown of a text that a file may have made as long as it likes."""
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 @dataclass(slots=True)
@@ -68,7 +80,7 @@ class Document:
         """The places of many paths, in one reading; a place is looked for once."""
         new = [key for key in wanted if key not in self._found]
         if new:
-            marks = _Marks(path for path, _ in new)
+            marks = Marks(path for path, _ in new)
             marks.read(self.text)
             for path, at_key in new:
                 self._found[path, at_key] = Place(self.file, *marks.nearest(path, at_key), field_text(path))
@@ -76,10 +88,13 @@ class Document:
 
 
 def read_document(path: Path, *, shown_as: str | None = None) -> Document:
-    """Read a file. Raises NotFound, or InvalidInput with what is wrong and where."""
+    """Read a regular file. Raises NotFound, or InvalidInput with what is wrong and where."""
     name = shown_as or str(path)
     try:
-        with path.open("rb") as file:
+        # a pipe would keep its reader waiting for ever at this point already, and /dev/zero never ends
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError("it is a pipe or a device, and no file")
             raw = file.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(
@@ -104,55 +119,51 @@ def parse_document(raw: bytes | str, file: str) -> Document:
         raise _refusal(Code.TOO_LARGE, f"is larger than {MAX_BYTES >> 20} MiB", "split it", Place(file))
     text = raw if isinstance(raw, str) else _decode(raw, file)
     try:
-        return Document(file, text, _Builder(text, file).build())
+        builder = _Builder(text, file)
+        data = builder.build()
+        if any(escape in text for escape in NUL_ESCAPES):
+            builder.refuse_nul(text)
+        return Document(file, text, data)
+    except UnicodeEncodeError as error:  # text that was never a file's: half of a surrogate pair
+        raise _refusal(
+            Code.BAD_ENCODING, f"is not Unicode (U+{ord(text[error.start]):04X})", "save it as UTF-8",
+            Place(file, *mark_at(text, error.start)),
+        ) from None  # fmt: skip
     except yaml.YAMLError as error:
-        raise _syntax_error(error, file) from None
+        raise _syntax_error(error, text, file) from None
 
 
 def _decode(raw: bytes, file: str) -> str:
+    bare = raw.removeprefix(b"\xef\xbb\xbf")
     try:
-        return raw.decode("utf-8-sig")
+        return bare.decode("utf-8")
     except UnicodeDecodeError as error:
-        before = raw[: error.start]
-        line = before.count(b"\n") + 1
-        column = error.start - (before.rfind(b"\n") + 1) + 1
+        before = bare[: error.start].decode("utf-8")
         raise _refusal(
-            Code.BAD_ENCODING, f"is not UTF-8 (byte 0x{raw[error.start]:02x})", "save it as UTF-8",
-            Place(file, line, column),
+            Code.BAD_ENCODING, f"is not UTF-8 (byte 0x{bare[error.start]:02x})", "save it as UTF-8",
+            Place(file, *mark_at(before, len(before))),
         ) from None  # fmt: skip
 
 
 def _refusal(code: Code, message: str, hint: str, place: Place) -> InvalidInput:
-    return InvalidInput(Problem(code, message, hint, place))
+    return InvalidInput(Problem(code, shortened(message), shortened(hint), place))
 
 
-def _syntax_error(error: yaml.YAMLError, file: str) -> InvalidInput:
+def _syntax_error(error: yaml.YAMLError, text: str, file: str) -> InvalidInput:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     reason = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML")
     context = getattr(error, "context", None)
     message = f"not valid YAML: {reason}" + (f" ({context})" if context else "")
     hint = "indent with spaces, not tabs" if "'\\t'" in reason else "check indentation, quotes and colons"
-    place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 1, 1)
+    if mark is None:  # the reader's: a character that is in no YAML; its offset is in bytes
+        offset = int(getattr(error, "position", None) or 0)
+        before = text.encode("utf-8", "surrogatepass")[:offset].decode("utf-8", "ignore")
+        place = Place(file, *mark_at(before, len(before)))
+    elif mark.index >= len(text):  # the parser's end of a text is one line below it
+        place = Place(file, *mark_at(text, len(text)))
+    else:
+        place = Place(file, mark.line + 1, mark.column + 1)
     return _refusal(Code.BAD_SYNTAX, message, hint, place)
-
-
-def _events(text: str) -> Callable[[], Any]:
-    """The next-event function of the fastest parser that is there."""
-    from yaml.parser import Parser
-    from yaml.reader import Reader
-    from yaml.scanner import Scanner
-
-    c_parser = getattr(yaml, "cyaml", None)
-    if c_parser is not None:
-        return c_parser.CParser(text).get_event  # type: ignore[no-any-return]
-
-    class PureParser(Reader, Scanner, Parser):
-        def __init__(self, stream: str) -> None:
-            Reader.__init__(self, stream)
-            Scanner.__init__(self)
-            Parser.__init__(self)
-
-    return PureParser(text).get_event
 
 
 class _Builder:
@@ -160,10 +171,12 @@ class _Builder:
 
     def __init__(self, text: str, file: str) -> None:
         self.file = file
-        self.next = _events(text)
-        self.anchors: dict[str, tuple[Any, int]] = {}
+        self.next = events_of(text)
+        self.anchors: dict[str, tuple[Any, int, int]] = {}  # a value, its nodes, its levels
         self.nodes = 0  # values built, aliases counted with all that they stand for
         self.from_aliases = 0
+        self.deepest = 0  # the deepest level since somebody last asked
+        self.end: Any = None  # the last event of the collection that was built last
 
     def build(self) -> Any:
         self.next()  # stream start
@@ -176,6 +189,14 @@ class _Builder:
             raise self.refuse(extra, Code.BAD_SYNTAX, "a second document begins here", "one document a file")
         return data
 
+    def refuse_nul(self, text: str) -> None:
+        """A text with a NUL in it, which only an escape can bring there, would be cut off by whatever takes it."""
+        self.next = events_of(text)
+        while type(event := self.next()) is not yaml_events.StreamEndEvent:
+            if type(event) is yaml_events.ScalarEvent and "\0" in event.value:
+                raise self.refuse(event, Code.BAD_VALUE, "has a NUL character in it",
+                                  "no name, path, variable or argument can have one")  # fmt: skip
+
     def refuse(self, event: Any, code: Code, message: str, hint: str) -> InvalidInput:
         mark = event.start_mark
         return _refusal(code, message, hint, Place(self.file, mark.line + 1, mark.column + 1))
@@ -186,27 +207,44 @@ class _Builder:
         if kind is yaml_events.ScalarEvent:
             if event.tag is None and event.anchor is None:  # nearly every value there is
                 return plain_value(event.value) if event.implicit[0] else event.value
-            return self.anchored(event, self.nodes, self.scalar(event))
+            return self.word(event)
         if kind is yaml_events.AliasEvent:
-            return self.alias(event)
+            return self.alias(event, depth)
         if depth >= MAX_DEPTH:
             raise self.refuse(event, Code.TOO_DEEP, f"is nested deeper than {MAX_DEPTH} levels", "flatten it")
         if event.tag not in COLLECTION_TAGS:
             raise self.bad_tag(event)
-        before = self.nodes
-        built = self.mapping(depth) if kind is yaml_events.MappingStartEvent else self.sequence(depth)
-        return self.anchored(event, before, built)
-
-    def anchored(self, event: Any, before: int, built: Any) -> Any:
+        if depth >= self.deepest:
+            self.deepest = depth + 1
         if event.anchor is not None:
-            self.anchors[event.anchor] = (built, self.nodes - before + 1)
+            return self.anchored(event, depth)
+        return self.mapping(depth) if kind is yaml_events.MappingStartEvent else self.sequence(depth)
+
+    def anchored(self, event: Any, depth: int) -> Any:
+        """A mapping or list that aliases may stand for: how large and how deep it is has to be known."""
+        self.anchors.pop(event.anchor, None)  # what it holds cannot be itself, nor an older one of its name
+        before, deepest, self.deepest = self.nodes, self.deepest, depth + 1
+        built = self.mapping(depth) if type(event) is yaml_events.MappingStartEvent else self.sequence(depth)
+        text = self.end.end_mark.index - event.start_mark.index
+        self.anchors[event.anchor] = (built, self.nodes - before + 1 + text // TEXT_OF_A_NODE, self.deepest - depth)
+        self.deepest = max(deepest, self.deepest)
         return built
 
-    def alias(self, event: Any) -> Any:
+    def word(self, event: Any) -> Any:
+        """A scalar with a tag or an anchor."""
+        value = self.scalar(event)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = (value, 1 + len(event.value) // TEXT_OF_A_NODE, 0)
+        return value
+
+    def alias(self, event: Any, depth: int) -> Any:
         if event.anchor not in self.anchors:
             raise self.refuse(event, Code.BAD_SYNTAX, f"the alias *{event.anchor} has no anchor before it",
                               f"write &{event.anchor} at the value that it stands for")  # fmt: skip
-        built, size = self.anchors[event.anchor]
+        built, size, levels = self.anchors[event.anchor]
+        if depth + levels > MAX_DEPTH:
+            raise self.refuse(event, Code.TOO_DEEP, f"is nested deeper than {MAX_DEPTH} levels", "flatten it")
+        self.deepest = max(self.deepest, depth + levels)
         self.nodes += size
         self.from_aliases += size
         if self.from_aliases > MAX_ALIAS_NODES:
@@ -232,6 +270,7 @@ class _Builder:
         items = []
         while type(event := self.next()) is not yaml_events.SequenceEndEvent:
             items.append(self.value(event, depth + 1))
+        self.end = event
         return items
 
     def mapping(self, depth: int) -> dict[str, Any]:
@@ -246,7 +285,10 @@ class _Builder:
             if event.value in built:
                 raise self.refuse(event, Code.DUPLICATE_KEY, f"{event.value!r} is given twice in one mapping",
                                   "keep one of them")  # fmt: skip
+            if event.anchor is not None:
+                self.anchors[event.anchor] = (event.value, 1 + len(event.value) // TEXT_OF_A_NODE, 0)
             built[event.value] = self.value(self.next(), depth + 1)
+        self.end = event
         return self.merge(built, merged) if merged else built
 
     def merge(self, built: dict[str, Any], merged: list[Any]) -> dict[str, Any]:
@@ -258,69 +300,3 @@ class _Builder:
                 result.update(item)
         result.update(built)
         return result
-
-
-Mark = tuple[int, int]
-
-
-@dataclass(slots=True)
-class _Spot:
-    """A node of the tree of wanted paths, with the marks that were met."""
-
-    key: Mark | None = None
-    value: Mark | None = None
-    children: dict[str | int, _Spot] = field(default_factory=dict)
-
-
-class _Marks:
-    """Finds the marks of wanted paths in one pass over the events, stepping over everything else."""
-
-    def __init__(self, paths: Iterable[FieldPath]) -> None:
-        self.root = _Spot()
-        for path in paths:
-            spot = self.root
-            for part in path:
-                spot = spot.children.setdefault(part, _Spot())
-
-    def read(self, text: str) -> None:
-        self.next = _events(text)
-        try:
-            self.next()
-            self.next()
-            self.visit(self.next(), self.root)
-        except yaml.YAMLError:
-            return  # the text was refused for its syntax already, with its own place
-
-    def visit(self, event: Any, spot: _Spot | None) -> None:
-        kind = type(event)
-        if spot is not None:
-            spot.value = (event.start_mark.line + 1, event.start_mark.column + 1)
-        if kind is yaml_events.MappingStartEvent:
-            while type(key := self.next()) is not yaml_events.MappingEndEvent:
-                child = spot.children.get(getattr(key, "value", "")) if spot else None
-                if child is not None:
-                    child.key = (key.start_mark.line + 1, key.start_mark.column + 1)
-                self.visit(self.next(), child)
-        elif kind is yaml_events.SequenceStartEvent:
-            for index in self._count():
-                if type(item := self.next()) is yaml_events.SequenceEndEvent:
-                    break
-                self.visit(item, spot.children.get(index) if spot else None)
-
-    @staticmethod
-    def _count() -> Iterator[int]:
-        index = 0
-        while True:
-            yield index
-            index += 1
-
-    def nearest(self, path: FieldPath, at_key: bool) -> Mark:
-        spot, found = self.root, self.root.value or (1, 1)
-        for depth, part in enumerate(path):
-            spot = spot.children[part]
-            last = depth == len(path) - 1
-            mark = (spot.key if last and at_key else spot.value) or spot.key
-            if mark is None:
-                break
-            found = mark
-        return found

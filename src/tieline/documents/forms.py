@@ -15,17 +15,22 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from tieline.documents.document import Document, FieldPath
-from tieline.errors import Code, InvalidInput, Problem, did_you_mean
+from tieline.documents.document import Document, FieldPath, shortened
+from tieline.errors import Code, InvalidInput, Place, Problem, did_you_mean
 
 FormT = TypeVar("FormT", bound=BaseModel)
 PATTERN_WORDS: dict[str, str] = {}
 
 
+MANY = 500
+"""Problems that are told of one file: nobody reads more, and a suggestion for each of 100,000 would take minutes."""
+
+
 def described(pattern: str, words: str) -> str:
-    """The pattern, with the words that tell a person what it asks for."""
-    PATTERN_WORDS[pattern] = words
-    return pattern
+    """The pattern, with the words that tell a person what it asks for; a ``$`` alone would let a line end pass."""
+    whole = f"{pattern}(?!\n)" if pattern.endswith("$") else pattern
+    PATTERN_WORDS[whole] = words
+    return whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,10 @@ class Issue:
     at_key: bool = False
     warning: bool = False
 
+    def at(self, place: Place) -> Problem:
+        """The problem that it is, there."""
+        return Problem(self.code, shortened(self.message), shortened(self.hint), place, self.warning)
+
 
 def problems_of(document: Document, issues: Iterable[Issue]) -> list[Problem]:
     """Issues with their places, found in one reading of the text, in the file's order."""
@@ -46,10 +55,7 @@ def problems_of(document: Document, issues: Iterable[Issue]) -> list[Problem]:
     if not listed:
         return []
     places = document.places([(issue.path, issue.at_key) for issue in listed])
-    problems = [
-        Problem(issue.code, issue.message, issue.hint, place, issue.warning)
-        for issue, place in zip(listed, places, strict=True)
-    ]
+    problems = [issue.at(place) for issue, place in zip(listed, places, strict=True)]
     return sorted(problems, key=lambda problem: problem.place)
 
 
@@ -69,7 +75,14 @@ def validate(
         return form.model_validate(data), []
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=True, include_input=True)
-        return None, [_issue(form, data, path, item) for item in found if not (later and later(item.get("input")))]
+        kept = [item for item in found if not (later and later(item.get("input")))]
+        issues = [_issue(form, data, path, item) for item in kept[:MANY]]
+        return None, [*issues, more_of_them(path, len(kept) - MANY)] if len(kept) > MANY else issues
+
+
+def more_of_them(path: FieldPath, number: int) -> Issue:
+    """Instead of all the rest."""
+    return Issue(path, Code.BAD_VALUE, f"there are {number} more problems here", "correct the others first")
 
 
 def _not_a_mapping(data: Any, path: FieldPath) -> Issue:

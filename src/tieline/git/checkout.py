@@ -10,6 +10,7 @@ A local repository that another user owns is refused by git, and it stays so: th
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import threading
@@ -21,9 +22,10 @@ from tieline.errors import Code, StepFailed, did_you_mean
 from tieline.git.command import Git, GitFailed
 from tieline.git.fetching import HERE, Fetcher
 from tieline.git.flags import Options, options_of
+from tieline.git.login import Login
 from tieline.git.reasons import clone_failed
 from tieline.git.revision import check_revision
-from tieline.git.url import check_url, clean, is_local
+from tieline.git.url import check_url, clean, http_origin, is_local, is_ssh
 from tieline.model.access import GitRemote
 
 _LFS_ON = {
@@ -51,10 +53,12 @@ def checkout(
     cancel: threading.Event | None = None,
     timeout: float | None = None,
     env: Mapping[str, str] | None = None,
+    login: Login | None = None,
 ) -> Checked:
     """Check ``remote`` out at its revision into ``target``, which must not exist or be an empty folder.
 
-    ``timeout``: seconds for each git command. ``env``: more environment for git (a credential helper's, ssh's).
+    ``timeout``: seconds for each git command. ``env``: more environment for git. ``login``: how to log in
+    (:func:`~tieline.git.credentials.credentials`); without it, as the user's own git does, but nobody is asked.
     Raises :class:`StepFailed`: CLONE_FAILED, REVISION_MISSING, PROGRAM_MISSING, ARTIFACT_MISSING (a sparse path) or
     STOPPED. Afterwards the checkout is whole, or ``target`` is as it was.
     """
@@ -62,13 +66,14 @@ def checkout(
     if remote.revision is not None:
         check_revision(remote.revision)
     options = options_of(remote)
-    folder = _beside(target)
+    login, folder = login or Login(), _beside(target)
     try:
-        git = Git(folder, _config(remote, options), {**_environment(remote), **(env or {})}, cancel, timeout)
-        checked = _Checkout(git, remote, options).run()
+        checked = _Checkout(_git(folder, remote, options, login, env or {}, cancel, timeout), remote, options).run()
         folder.rename(target)
     except GitFailed as error:
-        raise clone_failed(error, remote.url) from None
+        raise login.hidden_in(clone_failed(error, remote.url, login.refusal)) from None
+    except StepFailed as error:
+        raise login.hidden_in(error) from None
     except OSError as error:
         raise StepFailed.of(
             Code.CLONE_FAILED, f"cannot write {clean(str(target))}: {error.strerror}", "check its rights and space"
@@ -97,18 +102,44 @@ def _beside(target: Path) -> Path:
     return folder
 
 
-def _config(remote: GitRemote, options: Options) -> dict[str, str]:
-    config = dict(_LFS_ON if remote.lfs else _LFS_OFF)
-    if remote.proxy:
-        config["http.proxy"] = remote.proxy
+def _git(
+    folder: Path,
+    remote: GitRemote,
+    options: Options,
+    login: Login,
+    env: Mapping[str, str],
+    cancel: threading.Event | None,
+    timeout: float | None,
+) -> Git:
+    config = [*(_LFS_ON if remote.lfs else _LFS_OFF).items(), *_network(remote), *login.config]
     if options.submodules and is_local(remote.url):
-        config["protocol.file.allow"] = "always"
+        config.append(("protocol.file.allow", "always"))
+    skip = {} if remote.lfs else {"GIT_LFS_SKIP_SMUDGE": "1"}
+    without = ["GIT_SSL_CAINFO"] if remote.ca_bundle else []  # it would win over the configuration
+    return Git(folder, config, {**skip, **login.env, **env}, cancel, timeout, without)
+
+
+def _network(remote: GitRemote) -> list[tuple[str, str]]:
+    """The proxy, and the certificates to trust: for the connection's server; others are asked as always."""
+    config = []
+    if remote.proxy:
+        if is_ssh(remote.url):
+            raise StepFailed.of(
+                Code.CLONE_FAILED,
+                f"the connection names a proxy, which is for http, and {clean(remote.url)} is reached by ssh",
+                "take the proxy out, or use the repository's https address",
+            )
+        config.append(("http.proxy", remote.proxy))
+    origin = http_origin(remote.url)
+    if remote.ca_bundle and origin:
+        if not os.access(remote.ca_bundle, os.R_OK):
+            raise StepFailed.of(
+                Code.CLONE_FAILED, f"the caBundle {clean(remote.ca_bundle)} cannot be read", "check its path and rights"
+            )
+        if own := os.environ.get("GIT_SSL_CAINFO"):
+            config.append(("http.sslCAInfo", own))
+        config.append((f"http.{origin}.sslCAInfo", remote.ca_bundle))
     return config
-
-
-def _environment(remote: GitRemote) -> dict[str, str]:
-    env = {} if remote.lfs else {"GIT_LFS_SKIP_SMUDGE": "1"}
-    return {**env, "GIT_SSL_CAINFO": remote.ca_bundle} if remote.ca_bundle else env
 
 
 class _Checkout:

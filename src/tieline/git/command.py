@@ -18,7 +18,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,13 +80,18 @@ class GitFailed(Exception):
 
 @dataclass(frozen=True)
 class Git:
-    """How git is run for one checkout. ``timeout`` in seconds for each command; ``env`` wins over everything."""
+    """How git is run for one checkout. ``timeout`` in seconds for each command; ``env`` wins over everything.
+
+    ``config``: pairs in their order, after ours and the user's; a name may come twice (an empty value, then the real
+    one, takes what was said before off a list). ``without``: variables of this process that git does not get.
+    """
 
     folder: Path
-    config: Mapping[str, str] = field(default_factory=dict)
+    config: Sequence[tuple[str, str]] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     cancel: threading.Event | None = None
     timeout: float | None = None
+    without: Collection[str] = ()
 
     def run(self, *args: str) -> str:
         """Run ``git args`` in the folder and return its output.
@@ -139,9 +144,11 @@ class Git:
             for name, value in os.environ.items()
             if not name.startswith("GIT_") or name in _KEPT or name in _KEPT_FILES or name.startswith(_KEPT_STARTS)
         }
+        for name in self.without:
+            kept.pop(name, None)
         given = kept.get("GIT_CONFIG_COUNT", "")
         count = int(given) if given.isdecimal() else 0
-        for number, (name, value) in enumerate({**_HARDENED, **self.config}.items(), start=count):
+        for number, (name, value) in enumerate([*_HARDENED.items(), *self.config], start=count):
             kept[f"GIT_CONFIG_KEY_{number}"] = name
             kept[f"GIT_CONFIG_VALUE_{number}"] = value
             kept["GIT_CONFIG_COUNT"] = str(number + 1)

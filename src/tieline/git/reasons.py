@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from tieline.errors import Code, StepFailed, TielineError
+from tieline.errors import Code, StepFailed
 from tieline.git.command import GitFailed
 from tieline.git.url import clean
 
@@ -49,8 +50,10 @@ def hint_for(said: str, path: str) -> str:
     return "run git by hand with the same url to see more"
 
 
-def clone_failed(error: GitFailed, url: str) -> TielineError:
-    """``error`` as the failure of a clone step."""
+def clone_failed(error: GitFailed, url: str, refusal: Callable[[str], tuple[str, str] | None]) -> StepFailed:
+    """``error`` as the failure of a clone step; ``refusal`` knows what it means where it is about credentials."""
     shown = clean(url)
+    if found := refusal(error.said):
+        return StepFailed.of(Code.CLONE_FAILED, f"cannot get {shown}: {found[0]}", found[1])
     message = f"cannot get {shown}: git {error.command} said: {condense(error.said)}"
     return StepFailed.of(Code.CLONE_FAILED, message, hint_for(error.said, shown.removeprefix("file://")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from tieline.errors import Code, StepFailed, TielineError
 
@@ -14,6 +15,14 @@ _SCP = re.compile(r"[^/:]+:")  # host:path
 _USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s'\"]*@")
 _QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s'\"?]*\?)[^\s'\"]+")
 _PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s]*:[^/\s]*@")
+_HTTP = re.compile(
+    r"(https?)://(?:[^@/?#]*@)?([^/?#:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]*))?(?:[/?#]|$)", re.IGNORECASE
+)
+_USER = r"(?:([A-Za-z0-9_][A-Za-z0-9._-]*)@)?"
+_HOST = r"([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])"
+_SSH = re.compile(rf"ssh://{_USER}{_HOST}(?::([0-9]+))?/", re.IGNORECASE)
+_SSH_SCP = re.compile(rf"{_USER}{_HOST}:(?!//|:)")
+_DEFAULT_PORTS = {"https": "443", "http": "80"}
 
 
 def clean(text: str) -> str:
@@ -25,6 +34,39 @@ def clean(text: str) -> str:
 def is_local(url: str) -> bool:
     """Whether the URL is a path of this machine, by git's own rule."""
     return url.startswith("file://") or not (_SCHEME.match(url) or _SCP.match(url) or _HELPER.match(url))
+
+
+def http_origin(url: str) -> str | None:
+    """Scheme, host and port of an http address (RFC 6454), the usual port left out; None for other addresses."""
+    found = _HTTP.match(url)
+    if found is None:
+        return None
+    scheme, host, port = found[1].lower(), found[2].lower(), found[3]
+    return f"{scheme}://{host}" + (f":{port}" if port and port != _DEFAULT_PORTS[scheme] else "")
+
+
+class SshPlace(NamedTuple):
+    """Where an ssh address leads; ``prefix`` is all of it before the path."""
+
+    prefix: str
+    user: str | None
+    host: str
+    port: int | None
+
+
+def ssh_place(url: str) -> SshPlace | None:
+    """The parts of ``ssh://user@host:port/path`` or ``user@host:path``; None for other addresses."""
+    if found := _SSH.match(url):
+        port = int(found[3]) if found[3] else None
+        return SshPlace(found[0], found[1], found[2].strip("[]"), port)
+    if not _SCHEME.match(url) and (found := _SSH_SCP.match(url)):
+        return SshPlace(found[0], found[1], found[2].strip("[]"), None)
+    return None
+
+
+def is_ssh(url: str) -> bool:
+    """Whether git reaches the address by ssh."""
+    return url.lower().startswith("ssh://") or not (is_local(url) or _SCHEME.match(url) or _HELPER.match(url))
 
 
 def check_url(url: str) -> None:

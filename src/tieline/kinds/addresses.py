@@ -34,7 +34,7 @@ def parse(uri: str) -> Address:
         host, port, at_host, at_port = found.groups() if found else (None,) * 4
         number = port or at_port
         name = (host or at_host or "").strip("[]") or None
-        return Address("jdbc", name, int(number) if number else None, "", None, uri)
+        return Address("jdbc", name, port_of(number), "", None, uri)
     found = _URI.match(uri)
     if found is None:
         return Address("", None, None, "", None, uri)
@@ -43,7 +43,12 @@ def parse(uri: str) -> Address:
     bracketed, plain, port = one.groups() if one else (None, None, None)
     base = f"{scheme}://{hosts}{uri[found.end('hosts') :]}"
     username = unquote(user) if user else None
-    return Address(scheme, bracketed or plain or None, int(port) if port else None, path.lstrip("/"), username, base)
+    return Address(scheme, bracketed or plain or None, port_of(port), path.lstrip("/"), username, base)
+
+
+def port_of(digits: str | None) -> int | None:
+    """A port's number, if the digits are one; of 5,000 digits Python makes no number at all."""
+    return int(digits) if digits and len(digits) <= 5 and int(digits) < 65536 else None
 
 
 def compose(scheme: str, host: str, port: int | None, path: str, query: Mapping[str, str]) -> str:

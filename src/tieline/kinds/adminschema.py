@@ -6,17 +6,17 @@ keyword is refused, because a rule that is written and not kept is worse than no
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from tieline.documents.patterns import BadPattern, check, matches
 from tieline.errors import did_you_mean
 
 Complaint = tuple[str, str, str]
 
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
-    "integer": lambda value: _is_number(value) and float(value).is_integer(),
+    "integer": lambda value: _is_number(value) and (isinstance(value, int) or value.is_integer()),
     "number": lambda value: _is_number(value),
     "boolean": lambda value: isinstance(value, bool),
     "array": lambda value: isinstance(value, list | tuple),
@@ -47,7 +47,7 @@ _LIMITS: tuple[tuple[str, str, Callable[[Any, Any], bool], str], ...] = (
     ("maxLength", "string", lambda value, limit: len(value) <= limit, "at most {} characters"),
     ("minItems", "array", lambda value, limit: len(value) >= limit, "at least {} items"),
     ("maxItems", "array", lambda value, limit: len(value) <= limit, "at most {} items"),
-    ("pattern", "string", lambda value, limit: bool(re.search(limit, value)), "text that matches {}"),
+    ("pattern", "string", lambda value, limit: matches(limit, value, anywhere=True), "text that matches {}"),
 )
 
 
@@ -94,9 +94,9 @@ def _badly_given(word: str, value: Any) -> tuple[str, str] | None:
         return "this is a number", "write it in digits"
     if word == "pattern":
         try:
-            re.compile(value)
-        except (re.error, TypeError):
-            return "this is no regular expression", "write it like '^[a-z]+$'"
+            check(value)
+        except BadPattern as error:
+            return f"this regular expression can't be used: {error}", "write it like '^[a-z]+$'"
     return None
 
 

@@ -57,6 +57,7 @@ class Kind(ABC):
         return [
             *_auth(connection, self.name, self.auth_methods),
             *_twice(connection),
+            *_keys(connection),
             *_extra_entries(connection, self.name),
         ]
 
@@ -75,10 +76,11 @@ def _auth(connection: Connection, kind: str, methods: tuple[str, ...]) -> Iterat
 
 
 def _twice(connection: Connection) -> Iterator[Complaint]:
-    names = [variable.name for variable in connection.env]
-    for number, name in enumerate(names):
-        if name in names[:number]:
-            yield f"env.{number}.name", f"{name} is already in this list", "keep one of them"
+    names: set[str] = set()
+    for number, variable in enumerate(connection.env):
+        if variable.name in names:
+            yield f"env.{number}.name", f"{variable.name} is already in this list", "keep one of them"
+        names.add(variable.name)
     taken = getattr(connection.schema_, "mount_path", None)
     for field, ref in (("secret", connection.secret), ("configMap", connection.config_map)):
         if ref is None or ref.mount_path is None:
@@ -86,6 +88,15 @@ def _twice(connection: Connection) -> Iterator[Complaint]:
         if ref.mount_path == taken:
             yield f"{field}.mountPath", f"something else of this connection is at {taken}", "use another path"
         taken = taken or ref.mount_path
+
+
+def _keys(connection: Connection) -> Iterator[Complaint]:
+    """A key of a secret becomes the name of a file or of a variable, and is looked for in a folder on a laptop."""
+    for field, ref in (("secret", connection.secret), ("configMap", connection.config_map)):
+        for number, key in enumerate((ref.items if ref else None) or ()):
+            if not SAFE_ENTRY.match(key):
+                right = "use letters, digits, '.', '_' and '-', as Kubernetes does"
+                yield f"{field}.items.{number}", "this can't be the name of a key", right
 
 
 _CREDENTIAL = re.compile(

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Annotated, ClassVar
 
 from tieline.kinds import keys
+from tieline.kinds.addresses import port_of
 from tieline.kinds.base import Complaint, Kind
 from tieline.kinds.bindings import (
     assemble,
@@ -118,7 +119,7 @@ def ssh_place(url: str) -> tuple[str | None, str | None, int | None]:
         return None, None, None
     user, host, port, scp_user, scp_host, rest = found.groups()
     number = port or (rest if rest and rest.isdecimal() else None)
-    return user or scp_user, (host or scp_host or "").strip("[]") or None, int(number) if number else None
+    return user or scp_user, (host or scp_host or "").strip("[]") or None, port_of(number)
 
 
 class GitSchema(Form):

@@ -16,6 +16,8 @@ from pydantic_core import CoreSchema, core_schema
 
 from tieline.model.form import Form
 
+MAX_TEXT = 1024
+
 
 class FreeForm(Form):
     """A schema that takes unknown keys, as further entries of the binding."""
@@ -43,6 +45,8 @@ class Shape:
 
     def check(self, value: str) -> str:
         """The value itself; ValueError with both halves of the message otherwise."""
+        if len(value) > MAX_TEXT:  # these expressions may take the square of a text's length
+            raise ValueError(f"this is longer than {MAX_TEXT} characters|write a shorter one")
         if self.accepts(value):
             return value
         for trap, message in self.traps:
@@ -79,7 +83,7 @@ class DecimalNumber:
 
     @staticmethod
     def number(value: Any) -> Any:
-        if isinstance(value, str) and value.isascii() and value.isdecimal():
+        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 20:
             return int(value)
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValueError("this is no whole number|write it in digits: 5432")

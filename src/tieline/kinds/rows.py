@@ -166,9 +166,8 @@ def make_schema(row: Row) -> type[FreeForm]:
     if row.port is not None:
         fields["port"] = (Port | None, Field(default=None, description=f"The server's port. Default: {row.port}."))
     address = "uri" if is_database else "url"
-    text = base.model_fields[address].description
     of_scheme: Any = Annotated[str, address_shape(row)] if row.schemes else HttpUrl
-    fields[address] = (of_scheme | None, Field(default=None, description=text))
+    fields[address] = (of_scheme | None, None)
     for extra in row.extras:
         fields[extra.name] = (extra.type | None, Field(default=None, description=extra.description))
     name = "".join(word.capitalize() for word in row.name.split("_")) + "Schema"

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from tieline.kinds.base import Kind
 from tieline.kinds.registry import all_kinds
 from tieline.model.connection import ConnectionForm
+from tieline.model.described import described
 from tieline.model.form import Form
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -22,7 +23,7 @@ _REFS = "#/$defs/{model}"
 def connection_json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of one connection, with a definition per kind."""
     kinds = list(all_kinds())
-    forms: list[type[Form]] = [ConnectionForm, *(kind.schema for kind in kinds)]
+    forms: list[type[Form]] = [described(ConnectionForm), *(described(kind.schema) for kind in kinds)]
     refs, document = models_json_schema([(form, "validation") for form in forms], ref_template=_REFS)
     definitions: dict[str, Any] = document["$defs"]
     envelope = definitions.pop(refs[ConnectionForm, "validation"]["$ref"].rpartition("/")[2])
@@ -60,4 +61,4 @@ def _as_read(definitions: dict[str, Any]) -> None:
 
 def schema_of(kind: Kind) -> dict[str, Any]:
     """The JSON Schema of one kind's ``schema``."""
-    return kind.schema.model_json_schema(ref_template=_REFS)
+    return described(kind.schema).model_json_schema(ref_template=_REFS)

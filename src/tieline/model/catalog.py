@@ -56,6 +56,56 @@ class ClusterForm(Form):
     agent: str | None = None
 
 
+class HomeSecrets(Form):
+    """Tieline's home: what ``tieline secrets set`` and ``tieline configmaps set`` keep there."""
+
+
+class DirectorySecrets(Form):
+    """A folder with a folder per secret and in that a file per key, as Docker and Kubernetes mount them.
+
+    ``{namespace}`` in a path stands for the run's namespace; without it all namespaces share the folder.
+    """
+
+    path: str
+    """Where the folders of the secrets are; relative paths are relative to the deployment file."""
+    config_maps: str | None = None
+    """The same for config maps. Default: this source has none."""
+
+
+class EnvironmentSecrets(Form):
+    """Variables: ``TIELINE_SECRET_<NAME>__<KEY>`` and ``TIELINE_CONFIG_MAP_<NAME>__<KEY>``."""
+
+
+class ClusterSecrets(Form):
+    """The Secrets and ConfigMaps of a Kubernetes cluster, read with the rights of the kubeconfig's user."""
+
+    context: str | None = None
+    """A context of the kubeconfig. Default: that of the namespace's cluster, else the current one."""
+    namespace: str | None = None
+    """A namespace of the cluster. Default: the run's."""
+
+
+class SecretSourceForm(Form):
+    """One place where secrets and config maps come from: exactly one of these keys."""
+
+    home: HomeSecrets | None = None
+    directory: DirectorySecrets | None = None
+    environment: EnvironmentSecrets | None = None
+    kubernetes: ClusterSecrets | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_settings(cls, data: Any) -> Any:
+        """``- home:`` means ``- home: {}``."""
+        return {key: {} if value is None else value for key, value in data.items()} if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SecretSourceForm:
+        if len(self.model_fields_set) != 1:
+            raise ValueError("every item names one source|write home, directory, environment or kubernetes")
+        return self
+
+
 class NamespaceForm(Form):
     """A namespace's own catalog, and what it takes from the shared one."""
 
@@ -90,6 +140,8 @@ class DeploymentForm(Form):
     clusters: dict[Name, ClusterForm] = Field(default_factory=dict)
     queues: dict[Name, QueueForm] = Field(default_factory=dict)
     """Concurrency limits that a job asks for with ``queue``."""
+    secrets: tuple[SecretSourceForm, ...] = ()
+    """Where secrets and config maps come from; the first source that has one wins. Default: home, then environment."""
     presets: str | None = None
     """The folder of presets; relative to this file. Default: ``presets``."""
 
@@ -123,5 +175,6 @@ class Catalog:
     claims: Mapping[str, str] = field(default_factory=dict)
     clusters: Mapping[str, ClusterForm] = field(default_factory=dict)
     queues: Mapping[str, int] = field(default_factory=dict)
+    secrets: tuple[SecretSourceForm, ...] = ()
     presets: str = ""
     default_store: bool = False

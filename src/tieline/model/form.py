@@ -1,7 +1,9 @@
 """The two bases of every typed form: what is read from a file, and what Tieline itself writes.
 
 Files may say ``camelCase`` or ``snake_case``; ``camelCase`` is written. Unknown keys are errors. Classes are built at
-their first use (``defer_build``), so that importing a room costs nothing for the forms that a command never meets.
+their first use (``defer_build``), so that importing a room costs nothing for the forms that a command never meets. For
+the same reason the text under a field becomes its description only where a schema is shown, see
+:mod:`tieline.model.described`.
 """
 
 from __future__ import annotations
@@ -33,7 +35,6 @@ class Form(BaseModel):
         frozen=True,
         defer_build=True,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
         regex_engine="python-re",
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from typing import NoReturn
+from typing import Any, NoReturn, Self
 
 HIDDEN = "***"
 
@@ -12,9 +12,11 @@ class Secret:
     """A secret value. Its text in every form is ``***``; only :meth:`reveal` gives it, to the adapter that uses it."""
 
     __slots__ = ("_value",)
+    _value: bytes
 
     def __init__(self, value: bytes | str) -> None:
-        self._value = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+        data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else bytes(value)
+        object.__setattr__(self, "_value", data)
 
     def reveal(self) -> bytes:
         """The value itself. Whoever calls this keeps it out of argv, URLs, plans, records, logs and messages."""
@@ -39,5 +41,20 @@ class Secret:
     def __hash__(self) -> int:
         return hash((Secret, self._value))
 
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError("a secret cannot be changed")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a secret cannot be serialised")
+
     def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret cannot be serialised")
+
+    def __getstate__(self) -> NoReturn:
         raise TypeError("a secret cannot be serialised")

@@ -11,7 +11,7 @@ from typing import Any
 
 from tieline.engines.base import Listener
 from tieline.engines.process.environment import Resolve
-from tieline.engines.process.folders import RunFolder
+from tieline.engines.process.programs import MARKER
 from tieline.errors import StepFailed, TielineError
 from tieline.git.checkout import checkout
 from tieline.model.access import ObjectStore, Volume
@@ -30,7 +30,6 @@ class StepRunner:
     """Carries steps out for one attempt. ``code`` collects the exact commits."""
 
     plan: Plan
-    folder: RunFolder
     listener: Listener
     resolve: Resolve
     code: list[dict[str, str]] = field(default_factory=list)
@@ -84,7 +83,8 @@ class StepRunner:
                 raise TypeError(f"{step.type} is no step of Tieline's own")
 
     def _clone(self, step: CloneStep, cancel: threading.Event) -> str:
-        checked = checkout(step.remote, Path(step.path), cancel=cancel)
+        mark = {MARKER: self.plan.run.uuid}  # a git that outlives this process is found by it
+        checked = checkout(step.remote, Path(step.path), cancel=cancel, env=mark)
         self.code.append({"connection": step.connection or "", "url": step.remote.url, "commit": checked.commit})
         return f"{checked.ref or step.remote.revision or 'HEAD'} at {checked.commit[:12]}"
 

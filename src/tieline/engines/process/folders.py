@@ -1,20 +1,27 @@
 """Where the process engine keeps a run on this machine, and what each file is for.
 
 ``<home>/runs/<uuid>/``: ``lock`` (who owns the run), ``stop`` (a stop was asked for), ``supervisor.log`` (detached
-only), ``expires`` (until when the work folder is kept), ``context/`` (what the job sees; emptied between attempts),
-and
-``attempt-N/``: ``spool/`` (raw output, mode 0600, removed once saved), ``exit/`` (how each program ended).
+only), ``context/`` (what the job sees; new for each attempt), and ``attempt-N/``: ``spool/`` (raw output, mode 0600,
+removed once saved), ``exit/`` (how each program ended).
+
+Beside the runs: ``.expires/<uuid>`` (until when that work folder is kept) and ``.trash/`` (what was thrown away and is
+not removed yet): in folders of their own, so that looking for them does not cost more with every run there ever was.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
+import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tieline.model.plan import Layout
+
+EXPIRES, TRASH = ".expires", ".trash"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,7 @@ class RunFolder:
 
     @property
     def expires(self) -> Path:
-        return self.root / "expires"
+        return self.root.parent / EXPIRES / self.root.name
 
     @property
     def context(self) -> Path:
@@ -54,14 +61,30 @@ class RunFolder:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def create_context(self, layout: Layout) -> None:
-        """All folders that the job is promised, empty and private to the user."""
-        remove_tree(self.context)
+        """All folders that the job is promised, empty and private to the user. Raises OSError."""
+        remove_tree(self.put_away(self.context))
         for name in (layout.context_path, layout.artifacts_path, layout.outputs_path, layout.work_path,
                      layout.binding_root, temporary_path(layout)):  # fmt: skip
             Path(name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    def put_away(self, path: Path) -> Path | None:
+        """Move a folder to the trash, and say where it is now; None where there is none. Raises OSError.
+
+        In one step, for half of a folder would look as if the job had removed the other half of its outputs.
+        """
+        trash = self.root.parent / TRASH
+        if not os.path.lexists(path):
+            return None
+        trash.mkdir(mode=0o700, exist_ok=True)
+        if not path.is_symlink():
+            path.chmod(0o700)  # a folder is moved only by who may write in it
+        place = trash / f"{self.root.name}-{secrets.token_hex(4)}"
+        path.rename(place)
+        return place
+
     def remove(self) -> None:
-        remove_tree(self.root)
+        self.expires.unlink(missing_ok=True)
+        remove_tree(self.put_away(self.root))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +134,46 @@ def temporary_path(layout: Layout) -> str:
     return str(Path(layout.context_path, "tmp"))
 
 
-def remove_tree(path: Path) -> None:
-    """Remove a folder, also where the job took away its own right to write."""
+def remove_tree(path: Path | None) -> None:
+    """Remove a folder as far as that is possible: what another user's programs put there stays."""
+    if path is None:
+        return
+    if path.is_symlink():
+        with suppress(OSError):
+            path.unlink()
+        return
+    with suppress(RecursionError):
+        shutil.rmtree(path, ignore_errors=True)
+    if path.exists():  # the job took its own rights away, or it is deeper than Python's stack
+        for command in (["chmod", "-R", "u+rwX", "--", str(path)], ["rm", "-rf", "--", str(path)]):
+            subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
-    def retry(_function: object, name: str, _error: object) -> None:
+
+def make_readable(root: Path, folder: Path) -> None:
+    """Give this user back the rights to read what the job took them from: else it could not be saved.
+
+    All that is in ``folder``, and the folders on the way to it from ``root``.
+    """
+    for place in reversed([path for path in folder.parents if root in (path, *path.parents)]):
+        _open_up(str(place))
+    waiting = [str(folder)]
+    while waiting:
+        here = waiting.pop()
+        _open_up(here)
         try:
-            Path(name).parent.chmod(0o700)
-            if os.path.isdir(name) and not os.path.islink(name):
-                os.chmod(name, 0o700)
-                shutil.rmtree(name)
-            else:
-                os.unlink(name)
-        except FileNotFoundError:
-            return
+            with os.scandir(here) as entries:
+                found = list(entries)
+        except OSError:  # saving it says why not
+            continue
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(entry.path)
+            elif entry.is_file(follow_symlinks=False) and not os.access(entry.path, os.R_OK):
+                with suppress(OSError):
+                    os.chmod(entry.path, 0o600)
 
-    if path.exists():
-        shutil.rmtree(path, onerror=retry)
+
+def _open_up(folder: str) -> None:
+    with suppress(OSError):
+        if not os.access(folder, os.R_OK | os.X_OK):
+            os.chmod(folder, 0o700)

@@ -137,7 +137,7 @@ def kill_all() -> None:
     until = time.monotonic() + PATIENCE
     pause = 0.001
     while reap() and time.monotonic() < until:
-        for pid in descendants({os.getpid()}):
+        for pid in sorted(descendants({os.getpid()})):  # a shell is not to say that its child was killed
             try:
                 os.kill(pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
@@ -231,8 +231,8 @@ def main() -> None:
         status, cause = watch(fd, pid)
         result = {"cause": cause, "status": status, "at": time.time()}
     else:
-        number, _, text = failure.partition(":")
-        result = {"cause": "not-started", "errno": int(number or 0), "error": text, "at": time.time()}
+        code, _, text = failure.partition(":")
+        result = {"cause": "not-started", "errno": int(code or 0), "error": text, "at": time.time()}
     write_result(order["result"], result)
     kill_all()
     tell(fd, result)

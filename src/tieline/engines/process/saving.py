@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from tieline.engines.base import Listener
 from tieline.engines.process.carrying import claims_of
-from tieline.engines.process.folders import Attempt
-from tieline.errors import Code, StoreFailed
+from tieline.engines.process.folders import Attempt, make_readable
+from tieline.errors import Code, StepFailed, TielineError
 from tieline.model.plan import Plan, ProgramStep
 from tieline.model.run import Outcome, Status
 from tieline.steps.collector import Collector
 from tieline.steps.spools import Spool
 from tieline.stores.opening import open_store
+
+ABANDONING = 5.0
 
 
 def program_names(plan: Plan) -> list[str]:
@@ -22,7 +25,7 @@ def program_names(plan: Plan) -> list[str]:
 
 
 def open_collector(plan: Plan, attempt: Attempt, number: int, listener: Listener) -> Collector:
-    """A collector for one attempt; where another stopped, it goes on. Raises StoreFailed."""
+    """A collector for one attempt; where another stopped, it goes on. Raises StoreFailed or OSError."""
     store = open_store(plan.store.access, claims_of(plan.store.access, plan.layout))
     return Collector(
         store,
@@ -43,18 +46,39 @@ def start_collector(plan: Plan, attempt: Attempt, number: int, listener: Listene
     return collector
 
 
-def save_all(collector: Collector | None, outcome: Outcome, listener: Listener) -> Outcome:
+def save_all(collector: Collector, plan: Plan, outcome: Outcome, listener: Listener) -> Outcome:
     """Save what is left. The outcome itself when all is saved; else the failure to save, which hides no success."""
-    if collector is None:
-        return outcome
+    if plan.collect.outputs:
+        make_readable(Path(plan.layout.context_path), Path(plan.layout.outputs_path))
     try:
         collected = collector.finish()
-    except StoreFailed as error:
-        problem = error.problems[0]
-        text = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
-        return Outcome(Status.FAILED, Code.OUTPUTS_NOT_SAVED, text, outcome.exit_code)
+    except Exception as error:
+        return not_saved(error, outcome)
     for skipped in collected.skipped:
         listener.note(f"not saved: {skipped.name}: {skipped.reason}")
     for note in collected.notes:
         listener.note(note)
     return outcome
+
+
+def save_afterwards(plan: Plan, attempt: Attempt, number: int, outcome: Outcome, listener: Listener) -> Outcome:
+    """Save what another process left of an attempt; see :func:`save_all`."""
+    try:
+        collector = open_collector(plan, attempt, number, listener)
+    except Exception as error:
+        return not_saved(error, outcome)
+    return save_all(collector, plan, outcome, listener)
+
+
+def abandon(collector: Collector | None) -> None:
+    """Save no more: this process is about to lose the run, and another may save it."""
+    if collector is not None:
+        with suppress(Exception):
+            collector.finish(ABANDONING)
+
+
+def not_saved(error: Exception, outcome: Outcome) -> Outcome:
+    """The run has failed for this reason, whatever the job itself did; that is told by a push."""
+    problem = (error if isinstance(error, TielineError) else StepFailed.from_error(error)).problems[0]
+    text = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
+    return Outcome(Status.FAILED, Code.OUTPUTS_NOT_SAVED, text, outcome.exit_code)

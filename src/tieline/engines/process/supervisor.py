@@ -1,9 +1,8 @@
 """The supervisor: carries one plan out on this machine, from the queue to the last saved byte.
 
 It owns the run's lock while it lives. It may be killed at any moment: every transition is recorded before what
-follows it
-is done, the job's output is on disk before anybody reads it, and :mod:`tieline.engines.process.recovery` finishes
-from there.
+follows it is done, the job's output is on disk before anybody reads it, and
+:mod:`tieline.engines.process.recovery` finishes from there.
 """
 
 from __future__ import annotations
@@ -19,9 +18,13 @@ from tieline.engines.process import environment as env_module
 from tieline.engines.process.carrying import StepRunner
 from tieline.engines.process.environment import Resolve
 from tieline.engines.process.folders import Attempt, RunFolder, remove_tree
-from tieline.engines.process.outcomes import after_end, after_error, stopped, timed_out
-from tieline.engines.process.programs import Ended, Guarded, sweep
-from tieline.engines.process.saving import save_all, start_collector
+from tieline.engines.process.leftovers import sweep
+from tieline.engines.process.limits import TICK, Limits, watch
+from tieline.engines.process.outcomes import after_end, after_error, ended_for, may_retry, stopped, timed_out
+from tieline.engines.process.programs import Guarded
+from tieline.engines.process.saving import abandon, save_all, start_collector
+from tieline.engines.process.sidecars import Sidecars
+from tieline.engines.process.tidying import tidy
 from tieline.errors import Code, StepFailed, TielineError
 from tieline.model.plan import Plan, Program
 from tieline.model.run import Outcome, Run, Status
@@ -29,7 +32,6 @@ from tieline.runs.locks import QueueSlots, RunLock
 from tieline.runs.record import Record
 from tieline.steps.collector import Collector
 
-TICK = 0.1
 MAX_BACKOFF = 60.0
 
 
@@ -45,45 +47,49 @@ class Supervisor:
     home: Path
     controls: Controls = field(default_factory=Controls)
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    _limits: Limits = field(init=False)
     _slot: RunLock | None = None
-    _deadline: float | None = None
-    _killed_at: float | None = None
+    _started: list[Guarded] = field(default_factory=list)
+    _collector: Collector | None = None
+    _trouble: str = ""
+
+    def __post_init__(self) -> None:
+        self._limits = Limits(self.controls, self.folder.stop)
 
     def run(self) -> Run:
         """Carry the plan out to a final state. The caller holds the run's lock."""
         try:
             if not self._take_place():
-                return self._end(1, None, stopped(""))
-            if self.plan.ending.timeout is not None:
-                self._deadline = time.monotonic() + self.plan.ending.timeout
-            attempt = 1
-            while True:
-                run = self._attempt(attempt)
-                if run.status.is_final:
-                    return run
-                self._pause(attempt)
-                attempt += 1
+                return self._end(1, stopped())
+            self._limits.begin(self.plan.ending.timeout)
+            number = 1
+            while not (run := self._attempt(number)).status.is_final:
+                self._limits.pause(min(MAX_BACKOFF, 0.5 * 2 ** (number - 1)))
+                number += 1
+            return run
         finally:
+            self._end_programs()
+            abandon(self._collector)
             if self._slot is not None:
                 self._slot.release()
 
-    def _move(self, to: Status, outcome: Outcome | None = None, *, attempt: int | None = None) -> Run:
-        known = outcome or Outcome(to)
+    def _move(
+        self, to: Status, outcome: Outcome | None = None, *, attempt: int | None = None, why: Code | None = None
+    ) -> Run:
+        known = outcome or Outcome(to, reason=why or "")
         run = self.record.transition(
             self.plan.run.uuid, to, reason=known.reason, message=known.message, exit_code=known.exit_code,
-            outcome=outcome, attempt=attempt,
+            outcome=outcome if to is Status.SAVING else None, attempt=attempt,
         )  # fmt: skip
         self.listener.status(run)
         return run
 
-    # --- the queue
-
     def _take_place(self) -> bool:
         """Wait for a place in the run's queue; False if a stop came first."""
-        if self.plan.queue_limit is None:
-            return not self._stop_asked()
         waiting = False
-        while not self._stop_asked():
+        while not self._limits.stop:
+            if self.plan.queue_limit is None:
+                return True
             self._slot = QueueSlots.try_take(self.home, self.plan.queue, self.plan.queue_limit)
             if self._slot is not None:
                 return True
@@ -93,43 +99,35 @@ class Supervisor:
             time.sleep(TICK)
         return False
 
-    def _stop_asked(self) -> bool:
-        if not self.controls.stop.is_set() and self.folder.stop.exists():
-            self.controls.grace = read_grace(self.folder.stop, self.controls.grace)
-            self.controls.stop.set()
-        return self.controls.stop.is_set()
-
-    def _late(self) -> bool:
-        return self._deadline is not None and time.monotonic() >= self._deadline
-
-    def _pause(self, attempt: int) -> None:
-        """Between attempts: a little longer each time, at most a minute; a stop ends it."""
-        until = time.monotonic() + min(MAX_BACKOFF, 0.5 * 2 ** (attempt - 1))
-        while time.monotonic() < until and not self._stop_asked() and not self._late():
-            time.sleep(min(TICK, until - time.monotonic()) if until > time.monotonic() else 0)
-
     # --- one attempt
 
     def _attempt(self, number: int) -> Run:
-        attempt = self.folder.attempt(number)
-        if self._stop_asked():
-            return self._end(number, None, stopped(""))
+        why = self._limits.why
+        if why is not None:
+            return self._end(number, ended_for(why, self.plan))
         self._move(Status.STARTING, attempt=number if number > 1 else None)
-        self.folder.create_context(self.plan.layout)
-        attempt.create()
-        collector = start_collector(self.plan, attempt, number, self.listener)
         try:
+            self.folder.create_context(self.plan.layout)
+            attempt = self.folder.attempt(number)
+            attempt.create()  # from here on there is something to save: a recovery looks for this folder
+            self._collector = start_collector(self.plan, attempt, number, self.listener)
             outcome = self._carry_out(attempt, number)
         except TielineError as error:
             outcome = after_error(error)
-        except OSError as error:
+        except Exception as error:  # whatever it was: the run ends, and says so
             outcome = after_error(StepFailed.from_error(error))
-        if self._stop_asked() and outcome.status is not Status.SUCCEEDED:
-            outcome = stopped(outcome.message, outcome.exit_code)
-        return self._end(number, collector, outcome)
+        return self._end(number, self._explained(outcome))
+
+    def _explained(self, outcome: Outcome) -> Outcome:
+        """A stop explains a failure at the same moment, and the deadline what was cancelled for it."""
+        if outcome.status is not Status.SUCCEEDED and self._limits.stop:
+            return stopped("" if outcome.reason == Code.STOPPED else outcome.message, outcome.exit_code)
+        if outcome.reason == Code.STOPPED and self._limits.late:
+            return timed_out(self.plan)
+        return outcome
 
     def _carry_out(self, attempt: Attempt, number: int) -> Outcome:
-        runner = StepRunner(self.plan, self.folder, self.listener, self.resolve)
+        runner = StepRunner(self.plan, self.listener, self.resolve)
         runner.write_bindings()
         for step in self.plan.steps:
             self.listener.step(step, "begins", "")
@@ -139,103 +137,77 @@ class Supervisor:
                 if outcome:
                     return outcome
             else:
-                detail = runner.carry_out(step, lambda: self._stop_asked() or self._late())
+                detail = runner.carry_out(step, lambda: self._limits.why is not None)
                 self.listener.step(step, "done", detail)
-            if self._stop_asked() or self._late():
-                return stopped("") if self._stop_asked() else timed_out(self.plan)
-        if runner.code:
-            self.record.set_code(self.plan.run.uuid, runner.code)
+            if step.type == "clone":
+                self.record.set_code(self.plan.run.uuid, runner.code)
+            why = self._limits.why
+            if why is not None:
+                return ended_for(why, self.plan)
         return self._main(attempt, number)
 
     def _init_program(self, program: Program, attempt: Attempt, number: int) -> Outcome | None:
         """A user's own init step: None when it succeeded."""
-        running = self._start(program, f"init-{program.name}", attempt, number, bound=True)
-        ended = self._watch(running, number, moves=False)
-        if ended.succeeded:
+        running = self._start(program, f"init-{program.name}", attempt, number)
+        ended, why = watch(running, self._limits, ending=self._ending, tick=self._tell_trouble)
+        if ended.succeeded and why is None:
             return None
-        return after_end(ended, self.plan, late=self._late(), stop=self._stop_asked(), step=program.name)
+        return after_end(ended, self.plan, why, step=program.name)
 
     def _main(self, attempt: Attempt, number: int) -> Outcome:
-        sidecars = [
-            self._start(program, f"sidecar-{program.name}", attempt, number, bound=True)
-            for program in self.plan.sidecars
-        ]
-        main = self._start(self.plan.main, "main", attempt, number, bound=True)
-        self._move(Status.RUNNING)
+        sidecars = Sidecars(self.listener)
+
+        def tick() -> None:
+            sidecars.look()
+            self._tell_trouble()
+
         try:
-            ended = self._watch(main, number, sidecars=sidecars)
+            for program in self.plan.sidecars:
+                sidecars.add(self._start(program, f"sidecar-{program.name}", attempt, number))
+            main = self._start(self.plan.main, "main", attempt, number)
+            self._move(Status.RUNNING)
+            ended, why = watch(main, self._limits, ending=self._ending, tick=tick)
         finally:
-            self._end_sidecars(sidecars)
-        return after_end(ended, self.plan, late=self._late(), stop=self._stop_asked())
+            sidecars.end(self.controls.grace)
+        return after_end(ended, self.plan, why)
 
-    def _start(self, program: Program, name: str, attempt: Attempt, number: int, *, bound: bool) -> Guarded:
-        env = env_module.environment(self.plan, program, number, self.environ, self.resolve, bound=bound)
+    def _start(self, program: Program, name: str, attempt: Attempt, number: int) -> Guarded:
+        env = env_module.environment(self.plan, program, number, self.environ, self.resolve, bound=True)
         argv = env_module.arguments(program, env)
-        return Guarded.start(name, argv, env, program.working_dir, attempt.spool(name), attempt.exit(name))
+        started = Guarded.start(name, argv, env, program.working_dir, attempt.spool(name), attempt.exit(name))
+        self._started.append(started)
+        return started
 
-    def _watch(
-        self, program: Guarded, number: int, *, moves: bool = True, sidecars: list[Guarded] | None = None
-    ) -> Ended:
-        """Until the program ends; a stop or the deadline ends it: TERM, grace, KILL."""
-        del number
-        terminated_at: float | None = None
-        while (ended := program.wait(TICK)) is None:
-            asked = self._stop_asked()
-            if terminated_at is None and (asked or self._late()):
-                if moves:
-                    self._move(Status.STOPPING)
-                program.terminate()
-                terminated_at = time.monotonic()
-            over = terminated_at is not None and time.monotonic() - terminated_at > self.controls.grace
-            if over or self.controls.now.is_set():
-                program.kill()
-            for sidecar in [item for item in sidecars or [] if item.poll() is not None]:
-                end = sidecar.poll()
-                self.listener.note(f"{sidecar.name} ended before the main program (exit code {end and end.exit_code})")
-                if sidecars:
-                    sidecars.remove(sidecar)
-        return ended
+    def _ending(self, why: Code) -> None:
+        self._move(Status.STOPPING, why=why)
 
-    def _end_sidecars(self, sidecars: list[Guarded]) -> None:
-        for sidecar in sidecars:
-            sidecar.terminate()
-        until = time.monotonic() + min(self.controls.grace, 5.0)
-        for sidecar in sidecars:
-            if sidecar.wait(max(0.0, until - time.monotonic())) is None:
-                sidecar.kill()
-                sidecar.wait(5.0)
+    def _tell_trouble(self) -> None:
+        """Say that a save is being tried again; once, until another reason comes."""
+        trouble = self._collector.trouble if self._collector else ""
+        if trouble and trouble != self._trouble:
+            self.listener.note(f"cannot save now, and will try again: {trouble}")
+        self._trouble = trouble
 
     # --- the end
 
-    def _end(self, number: int, collector: Collector | None, outcome: Outcome) -> Run:
+    def _end(self, number: int, outcome: Outcome) -> Run:
         """Save everything, then say how it ended (or that another attempt follows)."""
+        self._end_programs()
         sweep(self.plan.run.uuid)
         self._move(Status.SAVING, outcome)
-        final = save_all(collector, outcome, self.listener)
-        again = final.status is Status.FAILED and final is outcome and number <= self.plan.ending.max_retries
-        if again and not self._stop_asked() and not self._late():
+        final, collector = outcome, self._collector
+        if collector is not None:
+            final = save_all(collector, self.plan, outcome, self.listener)
+            self._collector = None
+        if final is outcome and may_retry(outcome, number, self.plan) and self._limits.why is None:
             self.folder.attempt(number).remove_spools()
             return self._move(Status.RETRYING, outcome)
+        trash = tidy(self.folder, self.plan, final)
         run = self._move(final.status, final)
-        tidy(self.folder, self.plan, run)
+        remove_tree(trash)
         return run
 
-
-def read_grace(path: Path, default: float) -> float:
-    """The seconds between TERM and KILL that the one who asked for the stop wrote down."""
-    try:
-        return float(path.read_text())
-    except (OSError, ValueError):
-        return default
-
-
-def tidy(folder: RunFolder, plan: Plan, run: Run) -> None:
-    """Remove what is saved; keep the work folder as long as ``ttl`` says, and everything that could not be saved."""
-    if run.reason == Code.OUTPUTS_NOT_SAVED:
-        return
-    for attempt in folder.attempts():
-        attempt.remove_spools()
-    if plan.ending.ttl:
-        folder.expires.write_text(str(time.time() + plan.ending.ttl))
-    else:
-        remove_tree(folder.context)
+    def _end_programs(self) -> None:
+        for program in self._started:
+            program.close()
+        self._started.clear()

@@ -1,0 +1,61 @@
+"""What is removed when a run has ended, and when: never before it is saved, and never in a half."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from tieline.engines.process.folders import EXPIRES, TRASH, RunFolder, remove_tree
+from tieline.errors import Code
+from tieline.model.plan import Plan
+from tieline.model.run import Outcome
+
+
+def tidy(folder: RunFolder, plan: Plan, final: Outcome) -> Path | None:
+    """Put away what is saved; keep the work folder as long as ``ttl`` says, and everything that could not be saved.
+
+    Before the end is recorded: a process that is killed afterwards leaves nothing behind but trash. Where that is, for
+    :func:`~tieline.engines.process.folders.remove_tree`, which may take its time.
+    """
+    if final.reason == Code.OUTPUTS_NOT_SAVED:
+        return None
+    for attempt in folder.attempts():
+        attempt.remove_spools()
+    with suppress(OSError):  # what cannot be put away stays, and does no harm
+        if not plan.ending.ttl:
+            return folder.put_away(folder.context)
+        folder.expires.parent.mkdir(mode=0o700, exist_ok=True)
+        folder.expires.write_text(str(time.time() + plan.ending.ttl))
+    return None
+
+
+def sweep_expired(runs: Path, now: float | None = None) -> int:
+    """Remove the work folders whose ``ttl`` is over, how many; and the trash that killed processes left."""
+    moment = time.time() if now is None else now
+    removed = 0
+    for mark in _entries(runs / EXPIRES):
+        if _expires(mark) > moment:
+            continue
+        folder = RunFolder(runs / mark.name)
+        with suppress(OSError):
+            folder.put_away(folder.context)
+            mark.unlink(missing_ok=True)
+            removed += 1
+    for path in _entries(runs / TRASH):
+        remove_tree(path)
+    return removed
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _expires(mark: Path) -> float:
+    try:
+        return float(mark.read_text())
+    except (OSError, ValueError):
+        return float("inf")

@@ -1,0 +1,78 @@
+"""Which family probes which access: the one table, and :func:`probe`, which is all that others need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from tieline.model.access import (
+    Access,
+    Channel,
+    Database,
+    GitRemote,
+    Http,
+    ObjectStore,
+    Registry,
+    Socket,
+    SshHost,
+    Volume,
+)
+from tieline.probes.family import Asked, Failed, Family, credentials_of, is_secret
+from tieline.probes.report import Limits, Operation, Outcome, Report, Result
+from tieline.probes.running import carry_out
+from tieline.probes.scrub import Scrubber
+from tieline.secrets.secret import Secret
+
+FAMILIES: Mapping[type[Any], str] = {
+    Volume: "volume:VolumeFamily",
+    GitRemote: "git:GitFamily",
+    SshHost: "ssh:SshFamily",
+    Http: "http:HttpFamily",
+    ObjectStore: "hosts:bucket",
+    Registry: "hosts:registry",
+    Channel: "hosts:channel",
+    Socket: "hosts:plain",
+}
+"""Where each access's family is: a module of this room, imported when it is needed."""
+DATABASES: Mapping[str, str] = {
+    "postgresql": "postgres:PostgresFamily",
+    "mysql": "mysql:MysqlFamily",
+    "redis": "redis:RedisFamily",
+    "sqlite": "sqlite:SqliteFamily",
+}
+"""The same for databases, by their protocol; another is a host and a port here."""
+OTHER_DATABASE = "hosts:database"
+
+
+def probe(
+    access: Access, secrets: Mapping[str, Secret], limits: Limits, claims: Mapping[str, str] | None = None
+) -> Report:
+    """Ask an external system, one operation after the other. It takes ``limits.total`` seconds at most, and raises
+    nothing.
+
+    ``secrets``: the values of ``access.credentials.values`` that there are; none of them is in the report. ``claims``:
+    the local folder that stands for each claim.
+    """
+    values = credentials_of(access).values
+    hidden = [secret for name, secret in secrets.items() if name not in values or is_secret(values[name])]
+    scrub = Scrubber(hidden)
+    try:
+        family = _family(access)(access, Asked(secrets, limits, claims or {}))
+    except Failed as error:
+        return _at_once(error, scrub)
+    return carry_out(family, limits, scrub)
+
+
+def _family(access: Access) -> Callable[[Any, Asked], Family]:
+    place = DATABASES.get(access.protocol, OTHER_DATABASE) if isinstance(access, Database) else FAMILIES[type(access)]
+    module, _, name = place.partition(":")
+    found: Callable[[Any, Asked], Family] = getattr(import_module(f"tieline.probes.{module}"), name)
+    return found
+
+
+def _at_once(error: Failed, scrub: Scrubber) -> Report:
+    """The report of an access that can't even be asked: its address is none."""
+    first = Result(Operation.RESOLVE, Outcome.FAIL, scrub(error.reason), None, scrub(error.hint), error.part)
+    rest = (Result(operation, Outcome.SKIPPED, "resolve failed") for operation in list(Operation)[1:])
+    return Report((first, *rest), frozenset(Operation))

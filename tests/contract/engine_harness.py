@@ -1,0 +1,250 @@
+"""What the engine's contract is told with: a job is submitted, waited for, stopped, and looked at. An engine joins by
+one more entry of ``ENGINES``; the tests know nothing of processes, pods or folders, but for what they ask here.
+
+``shared`` is a folder that the test and the job both see, for one to wait for the other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tieline.app import runs as app_runs
+from tieline.app.deployment import load_deployment
+from tieline.app.home import HomeFolder
+from tieline.app.outputs import push, stored
+from tieline.app.submit import Accepted, Wanted, accept, carry_out, prepare
+from tieline.engines.base import Controls
+from tieline.engines.process.folders import RunFolder
+from tieline.engines.process.leftovers import processes_of
+from tieline.model.plan import Plan, Step
+from tieline.model.run import Event, Run, Status
+from tieline.runs.record import Record
+from tieline.steps.log_reader import read_logs
+
+PATIENCE = 60.0
+
+
+def eventually(what: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """Wait until ``what`` gives something true, and return that."""
+    until = time.monotonic() + patience
+    while not (found := what()):
+        assert time.monotonic() < until, f"not within {patience} s: {what}"
+        time.sleep(0.02)
+    return found
+
+
+def shell(script: str, **more: Any) -> dict[str, Any]:
+    """A container that runs a shell script. (Kubernetes, and so we, read ``$$`` as an escaped ``$``.)"""
+    return {"command": ["sh", "-c", script.replace("$$", "$$$$")], **more}
+
+
+def python(script: str, **more: Any) -> dict[str, Any]:
+    """A container that runs a Python program."""
+    return {"command": ["python3", "-c", script], **more}
+
+
+def component(container: str | Mapping[str, Any], *, kind: str = "job", **parts: Any) -> dict[str, Any]:
+    """A job. Parts that belong under ``run`` go there, the others to the top."""
+    inner = {"connections", "init", "sidecars", "volumes", "ports", "environment"}
+    main = shell(container) if isinstance(container, str) else dict(container)
+    main["env"] = [{"name": "SHARED", "value": "{{ connections['shared'].path }}"}, *main.get("env", ())]
+    run = {"kind": kind, "container": main, **{key: parts[key] for key in parts.keys() & inner}}
+    run["connections"] = ["shared", *run.get("connections", ())]
+    return {"kind": "component", "run": run, **{key: parts[key] for key in parts.keys() - inner}}
+
+
+class Told:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.statuses: list[Status] = []
+        self.steps: list[tuple[str, str, str]] = []
+        self.notes: list[str] = []
+        self.printed: dict[str, bytes] = {}
+
+    def status(self, run: Run) -> None:
+        self.statuses.append(run.status)
+
+    def step(self, step: Step, state: str, detail: str) -> None:
+        self.steps.append((step.name, state, detail))
+
+    def output(self, program: str, data: bytes) -> None:
+        self.printed[program] = self.printed.get(program, b"") + data
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+class ProcessHandle:
+    """A run of the process engine, carried out by a thread of this process."""
+
+    def __init__(self, accepted: Accepted) -> None:
+        self.plan: Plan = accepted.plan
+        self.uuid = accepted.plan.run.uuid
+        self.home = accepted.home
+        self.told = Told()
+        self.controls = Controls()
+        self._accepted = accepted
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._carry_out, name=f"run-{self.uuid[:8]}")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _carry_out(self) -> None:
+        try:
+            carry_out(self._accepted, self.told, self.controls)
+        except BaseException as error:
+            self._failure = error
+
+    def run(self) -> Run:
+        """The run as it stands."""
+        return self._accepted.record.get(self.uuid)
+
+    def events(self) -> list[Event]:
+        return self._accepted.record.events(self.uuid)
+
+    def wait(self, patience: float = PATIENCE) -> Run:
+        """The run as it ended; nothing of it is left on the machine then."""
+        self._thread.join(patience)
+        assert not self._thread.is_alive(), f"the run is still {self.run().status} after {patience} s"
+        if self._failure is not None:
+            raise self._failure
+        assert self.leftovers() == 0
+        run = self.run()
+        assert run.status.is_final
+        return run
+
+    def is_under_way(self) -> bool:
+        return self._thread.is_alive()
+
+    def stop(self, grace: float = 10.0) -> bool:
+        """As ``tieline runs stop`` does."""
+        return app_runs.stop(self.home, self._accepted.record, self.run(), grace)
+
+    def kill(self) -> None:
+        """End what a failed test left."""
+        self.controls.stop.set()
+        self.controls.now.set()
+        self._thread.join(PATIENCE)
+        self._accepted.record.close()
+
+    def logs(self, program: str = "main", attempt: int | None = None) -> bytes:
+        """What is saved by now of what a program printed."""
+        prefix = app_runs.attempt_prefix(self.plan, attempt or self.run().attempt)
+        return b"".join(read_logs(app_runs.store_of(self.plan), prefix, program))
+
+    def outputs(self, attempt: int | None = None) -> dict[str, bytes]:
+        """What is saved by now of the outputs: files by name (folders that hold nothing: with a ``/``)."""
+        number = attempt or self.run().attempt
+        store, top = app_runs.store_of(self.plan), app_runs.attempt_prefix(self.plan, number)
+        found = {}
+        for item in stored(self.plan, number):
+            if item.what == "file":
+                with store.open(f"{top}/outputs/{item.key}") as stream:
+                    found[item.key] = stream.read()
+            elif item.what == "dir":
+                found[f"{item.key}/"] = b""
+        return {name: data for name, data in found.items() if not name.endswith("/") or not _holds(found, name)}
+
+    def push(self) -> Run:
+        """Save what could not be saved."""
+        return push(self.home, self._accepted.record, self.run())
+
+    def leftovers(self) -> int:
+        """How many processes of the run there are."""
+        return len(processes_of(self.uuid))
+
+    @property
+    def folder(self) -> RunFolder:
+        return self._accepted.folder
+
+
+def _holds(found: Mapping[str, bytes], folder: str) -> bool:
+    return any(name.startswith(folder) and name != folder for name in found)
+
+
+class ProcessEngine:
+    """Jobs as processes of this machine."""
+
+    name = "process"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.shared, self.store = folder / "files", folder / "shared", folder / "store"
+        for path in (self.folder, self.shared, self.store):
+            path.mkdir(parents=True)
+        self.home = HomeFolder.find()
+        self._handles: list[ProcessHandle] = []
+
+    def write(self, name: str, text: str) -> Path:
+        """A file beside the job's."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def submit(
+        self,
+        job: str | Mapping[str, Any],
+        *,
+        connections: Sequence[Mapping[str, Any]] = (),
+        catalog: Mapping[str, Any] | None = None,
+        before: Callable[[ProcessHandle], object] = bool,
+        **params: Any,
+    ) -> ProcessHandle:
+        """Accept a job (a container's script, or a whole file) and have it carried out; ``before`` that, do this."""
+        whole = component(job) if isinstance(job, str) else job
+        shared = {"name": "shared", "kind": "host_path", "schema": self._volume(self.shared)}
+        deployment = {
+            "artifactsStore": {"name": "store", "kind": "host_path", "schema": self._volume(self.store)},
+            "connections": [shared, *connections],
+            **(catalog or {}),
+        }
+        file = self.write("job.yaml", json.dumps(whole))
+        config = self.write("tieline.yaml", json.dumps(deployment))
+        prepared = prepare(Wanted(file, params), load_deployment(config, self.home), self.home)
+        handle = ProcessHandle(accept(prepared, self.home))
+        self._handles.append(handle)
+        before(handle)
+        handle.start()
+        return handle
+
+    @staticmethod
+    def _volume(folder: Path) -> dict[str, str]:
+        return {"hostPath": str(folder), "mountPath": f"/mnt{folder}"}
+
+    def look(self) -> None:
+        """What every command does first: ends what others left, removes what has expired."""
+        with app_runs.opened(self.home):
+            pass
+
+    def record(self) -> Record:
+        return Record.open(self.home.database)
+
+    def close(self) -> None:
+        for handle in self._handles:
+            with suppress(Exception):
+                handle.kill()
+
+
+ENGINES: dict[str, Callable[[Path], ProcessEngine]] = {"process": ProcessEngine}
+
+
+@contextmanager
+def opened_engine(name: str, folder: Path) -> Iterator[ProcessEngine]:
+    """An engine for one test; what the test leaves is ended. Jobs find the tests' own Python as ``python3``."""
+    made = ENGINES[name](folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+        yield made
+        made.close()

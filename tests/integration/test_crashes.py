@@ -1,0 +1,453 @@
+"""``kill -9`` at any moment: of the supervisor, the guards, the job, or all at once; and of a recovery itself.
+
+A job prints numbered lines and writes numbered files; after each it notes in a file of its own, which no part of
+Tieline ever touches, that this much had been flushed. Whatever is killed then, the store has all of that afterwards,
+once and in order, and the record says what happened.
+
+Supervisors are real processes. So that a thousand of them do not take a day, they are forked from one process that
+has imported everything (this file, run as a program); detached ones are started as they always are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tieline.app import runs as app_runs
+from tieline.app import submit
+from tieline.app.deployment import load_deployment
+from tieline.app.home import HomeFolder
+from tieline.app.outputs import stored
+from tieline.engines.base import Controls, Silent
+from tieline.engines.process.leftovers import processes_of
+from tieline.errors import Code
+from tieline.model.plan import Plan
+from tieline.model.run import Run, Status
+from tieline.steps.log_reader import read_logs
+
+SOAK = bool(os.environ.get("TIELINE_SOAK"))
+MOMENTS = int(os.environ.get("TIELINE_MOMENTS", "1000")) if SOAK else 20
+SEED = int(os.environ.get("TIELINE_SEED", "1"))
+PATIENCE = 60.0
+LINES = 150
+VICTIMS = ("supervisor", "guard", "job", "supervisor+guard", "everything")
+
+LINE = """
+def line(n):
+    return "%06d %s\\n" % (n, chr(97 + n % 26) * (40_000 if n % 40 == 7 else n * 7919 % 200))
+"""
+JOB = f"""
+import os, sys, time
+{LINE}
+shared, lines, code = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+attempt, outputs = os.environ["TIELINE_ATTEMPT"], os.environ["TIELINE_OUTPUTS"]
+truth = os.open(shared + "/main-" + attempt, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+for n in range(lines):
+    sys.stdout.write(line(n))
+    sys.stdout.flush()
+    if n % 3 == 0:
+        with open("%s/%06d" % (outputs, n), "w") as file:
+            file.write(line(n))
+    if n % 10 == 0:
+        with open(outputs + "/.next", "w") as file:
+            file.write(str(n))
+        os.rename(outputs + "/.next", outputs + "/latest")
+    os.write(truth, b"%d\\n" % n)
+    time.sleep(0.001)
+os.write(truth, b"end\\n")
+sys.exit(code if attempt == "1" else 0)
+"""
+PREPARE = """
+for n in 0 1 2 3 4 5 6 7 8 9; do echo prepared $n; echo $n >> {shared}/init-$TIELINE_ATTEMPT; done; sleep 0.03
+"""
+names: dict[str, Any] = {}
+exec(LINE, names)
+line = names["line"]
+
+
+# --- the process that supervisors are forked from
+
+
+def zygote() -> None:
+    """For each line of JSON: fork a process that does it, and answer with its pid."""
+    signal.signal(signal.SIGCHLD, lambda *_: reap())
+    for text in sys.stdin:
+        order = json.loads(text)
+        pid = os.fork()
+        if pid == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            become(order)
+        print(pid, flush=True)
+
+
+def reap() -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            continue
+
+
+def become(order: dict[str, str]) -> None:
+    code = 1
+    try:
+        os.setsid()
+        log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for number in (1, 2):
+            os.dup2(log, number)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        home = HomeFolder(Path(order["home"]))
+        if order["do"] == "recover":
+            with app_runs.opened(home):
+                pass
+        else:
+            start(order, home)
+        code = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    os._exit(code)
+
+
+def start(order: dict[str, str], home: HomeFolder) -> None:
+    deployment = load_deployment(Path(order["config"]), home)
+    accepted = submit.accept(submit.prepare(submit.Wanted(Path(order["job"])), deployment, home), home)
+    if order["do"] == "detach":
+        submit.detach(accepted)
+    else:
+        submit.carry_out(accepted, Silent(), Controls())
+
+
+# --- what is killed, and when
+
+
+def state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+
+
+def is_alive(pid: int) -> bool:
+    return state(pid) not in "ZX"
+
+
+def kill(pids: set[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def with_environment(variable: str) -> set[int]:
+    found = set()
+    for name in os.listdir("/proc"):
+        if name.isdecimal() and int(name) != os.getpid():
+            with suppress(OSError):
+                if variable.encode() in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
+                    found.add(int(name))
+    return found
+
+
+def is_guard(pid: int) -> bool:
+    with suppress(OSError):
+        return b"guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+@dataclass
+class World:
+    """One home, one store, one catalog; runs come one after the other."""
+
+    folder: Path
+    zygote: subprocess.Popen[str]
+    chance: random.Random
+    seen: set[str] = field(default_factory=set)
+    lengths: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.home = HomeFolder(self.folder / "home")
+        (self.folder / "store").mkdir()
+        volume = {"hostPath": str(self.folder / "store"), "mountPath": "/store"}
+        config = {"artifactsStore": {"name": "store", "kind": "host_path", "schema": volume}}
+        (self.folder / "tieline.yaml").write_text(json.dumps(config))
+        repository = self.folder / "code"
+        for args in (["init", "--quiet", str(repository)],
+                     ["-C", str(repository), "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet",
+                      "--allow-empty", "-m", "one"]):  # fmt: skip
+            subprocess.run(["git", *args], check=True)
+        self.recover()
+
+    def fork(self, do: str, job: str = "") -> int:
+        order = {"do": do, "home": str(self.home.root), "config": str(self.folder / "tieline.yaml"),
+                 "job": job, "log": str(self.folder / "processes.log")}  # fmt: skip
+        assert self.zygote.stdin is not None
+        assert self.zygote.stdout is not None
+        self.zygote.stdin.write(json.dumps(order) + "\n")
+        self.zygote.stdin.flush()
+        return int(self.zygote.stdout.readline())
+
+    def recover(self) -> None:
+        """What the next command does."""
+        with app_runs.opened(self.home):
+            pass
+
+    def new_run(self) -> str:
+        """The uuid of the run that was begun last, as far as there is one."""
+        found = {path.name for path in self.home.runs.iterdir() if len(path.name) == 32} - self.seen
+        assert len(found) <= 1
+        return next(iter(found), "")
+
+    def job(self, number: int, lines: int = LINES) -> Job:
+        """A job of a random shape."""
+        shared = self.folder / f"shared-{number}"
+        shared.mkdir()
+        code, retries = self.chance.choice([0, 0, 3]), self.chance.choice([0, 0, 1])
+        prepare = {"name": "prep", "command": ["sh", "-c", PREPARE.format(shared=shared)]}
+        init: list[dict[str, Any]] = [{"container": prepare}]
+        if self.chance.random() < 0.3:
+            init.insert(0, {"git": {"url": str(self.folder / "code")}})
+        argv = [sys.executable, "-I", "-S", "-c", JOB, str(shared), str(lines), str(code)]
+        run = {"kind": "job", "init": init, "container": {"command": argv}}
+        text = {"kind": "component", "name": "crash", "termination": {"maxRetries": retries}, "run": run}
+        file = self.folder / f"job-{number}.yaml"
+        file.write_text(json.dumps(text))
+        return Job(file, shared, code, retries)
+
+
+@dataclass(frozen=True)
+class Job:
+    file: Path
+    shared: Path
+    code: int
+    retries: int
+
+    def told(self, program: str, attempt: int) -> tuple[int, bool]:
+        """How many lines this program had flushed, as it says itself, and whether it came to its end."""
+        try:
+            words = (self.shared / f"{program}-{attempt}").read_text().split()
+        except FileNotFoundError:
+            return 0, False
+        return len([word for word in words if word != "end"]), words[-1:] == ["end"]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("crashes")
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield World(folder, process, random.Random(SEED))
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+# --- what must hold afterwards
+
+
+@dataclass
+class Look:
+    """One run after everything is over."""
+
+    world: World
+    job: Job
+    uuid: str
+
+    def __post_init__(self) -> None:
+        with app_runs.opened(self.world.home) as record:
+            self.run: Run = record.get(self.uuid)
+            self.events = record.events(self.uuid)
+            self.plan = Plan.model_validate(record.plan(self.uuid))
+        self.store = app_runs.store_of(self.plan)
+
+    def log(self, program: str, attempt: int) -> bytes:
+        return b"".join(read_logs(self.store, app_runs.attempt_prefix(self.plan, attempt), program))
+
+    def outputs(self, attempt: int) -> dict[str, bytes]:
+        found = {}
+        for item in stored(self.plan, attempt):
+            if item.what == "file":
+                key = f"{app_runs.attempt_prefix(self.plan, attempt)}/outputs/{item.key}"
+                with self.store.open(key) as stream:
+                    found[item.key] = stream.read()
+        return found
+
+    def everything(self) -> list[tuple[str, int, int]]:
+        """What is in the store, with sizes and times."""
+        return [(item.key, item.size, item.mtime_ns) for item in self.store.walk(self.plan.store.prefix)]
+
+    def check(self, victims: str) -> None:
+        assert self.run.status.is_final
+        assert self.run.reason != Code.OUTPUTS_NOT_SAVED, self.run.message
+        assert processes_of(self.uuid) == set()
+        for attempt in range(1, self.run.attempt + 1):
+            self.check_log(attempt)
+            self.check_outputs(attempt)
+            prepared = b"".join(b"prepared %d\n" % n for n in range(10))
+            count, _ = self.job.told("init", attempt)
+            log = self.log("init-prep", attempt)
+            assert prepared.startswith(log)
+            assert log.count(b"\n") >= count
+        self.check_reason(victims)
+        folder = self.world.home.runs / self.uuid
+        assert not (folder / "context").exists()
+        assert list(folder.glob("attempt-*/spool")) == []
+        assert os.listdir(self.world.home.runs / ".trash") == []
+
+    def check_log(self, attempt: int) -> None:
+        count, ended = self.job.told("main", attempt)
+        log = self.log("main", attempt).decode()
+        *whole, rest = log.split("\n")
+        assert [text + "\n" for text in whole] == [line(n) for n in range(len(whole))], "once, and in order"
+        assert line(len(whole)).startswith(rest), "only a last line may be cut"
+        assert len(whole) >= count, f"{count} lines were flushed, {len(whole)} are saved"
+        assert not ended or (len(whole) == LINES and not rest)
+
+    def check_outputs(self, attempt: int) -> None:
+        count, _ = self.job.told("main", attempt)
+        found = self.outputs(attempt)
+        latest = int(found.pop("latest", b"-1") or -1)
+        found.pop(".next", None)
+        assert latest >= (count - 1) // 10 * 10 if count else True
+        wanted = {f"{n:06d}": line(n).encode() for n in range(0, count, 3)}
+        assert {name: found.pop(name, None) for name in wanted} == wanted
+        assert all(line(int(name)).encode().startswith(data) for name, data in found.items()), found
+
+    def check_reason(self, victims: str) -> None:
+        """It says what happened, and nothing that did not happen."""
+        run, attempt = self.run, self.run.attempt
+        count, ended = self.job.told("main", attempt)
+        own = self.job.code if attempt == 1 else 0
+        match run.status, run.reason:
+            case Status.SUCCEEDED, _:
+                assert ended
+                assert own == 0
+            case Status.FAILED, Code.EXIT_CODE:
+                assert ended
+                assert (own, run.exit_code) == (3, 3)
+                assert run.attempt > self.job.retries or "before it could try again" in run.message
+            case Status.FAILED, Code.SUPERVISOR_DIED:
+                assert "supervisor" in victims or victims == "everything"
+                assert not ended or "had not begun" in run.message or "killed with it" in run.message
+                assert "nothing was started" not in run.message or not count
+            case Status.FAILED, Code.SIGNALLED:
+                assert victims != "supervisor"
+                assert run.exit_code == 137
+            case Status.FAILED, Code.STEP_FAILED:
+                assert victims != "supervisor"
+                assert "SIGKILL" in run.message
+                assert not count
+            case other:
+                pytest.fail(f"{other}: {run.message}")
+
+
+def strike(world: World, victims: str, leader: int, uuid: str) -> None:
+    """Kill what was chosen, as far as it is there now."""
+    marked = with_environment(f"TIELINE_RUN_UUID={uuid}") if uuid else set()
+    guards = {pid for pid in marked if is_guard(pid)}
+    supervisors = {leader, *with_environment(f"TIELINE_HOME={world.home.root}")}
+    chosen = {
+        "supervisor": supervisors, "guard": guards, "job": marked - guards, "supervisor+guard": supervisors | guards,
+        "everything": supervisors | marked,
+    }[victims]  # fmt: skip
+    kill(chosen)
+
+
+def until_quiet(world: World, leader: int) -> None:
+    """Until no supervisor is left; where none was killed, the run comes to its own end."""
+    until = time.monotonic() + PATIENCE
+    while is_alive(leader) or any(map(is_alive, with_environment(f"TIELINE_HOME={world.home.root}"))):
+        assert time.monotonic() < until, "a supervisor does not end"
+        time.sleep(0.01)
+
+
+def length_of(world: World, style: str) -> float:
+    """How long a run takes when nothing is killed, in seconds (the second one: the first warms the caches)."""
+    for number in range(0 if style in world.lengths else 2):
+        began = time.monotonic()
+        leader = world.fork(style, str(world.job(-1 - number - 10 * len(world.lengths)).file))
+        until_quiet(world, leader)
+        world.lengths[style] = time.monotonic() - began
+        world.seen.add(world.new_run())
+    return world.lengths[style]
+
+
+def is_intact(world: World) -> bool:
+    with sqlite3.connect(world.home.database) as connection:
+        found = connection.execute("PRAGMA integrity_check").fetchall()
+    connection.close()
+    return found == [("ok",)]
+
+
+def crash(world: World, number: int, style: str, victims: str) -> tuple[Job, str, float]:
+    """Begin a run, wait for a random moment, strike."""
+    job = world.job(number)
+    moment = world.chance.uniform(0, 1.15) * length_of(world, style)
+    leader = world.fork(style, str(job.file))
+    time.sleep(moment)
+    strike(world, victims, leader, world.new_run())
+    until_quiet(world, leader)
+    return job, world.new_run(), moment
+
+
+@pytest.mark.parametrize("style", ["submit", "detach"])
+def test_nothing_is_lost_whatever_is_killed(world: World, style: str) -> None:
+    count = MOMENTS * 3 // 4 if style == "submit" else MOMENTS - MOMENTS * 3 // 4
+    for number in range(count):
+        victims = VICTIMS[number % len(VICTIMS)]
+        job, uuid, moment = crash(world, (0 if style == "submit" else 1_000_000) + number, style, victims)
+        world.recover()
+        look_again(world, job, uuid, victims, f"{style} {number}: {victims} at {moment:.3f} s")
+
+
+def look_again(world: World, job: Job, uuid: str, victims: str, told: str) -> None:
+    world.seen.add(uuid)
+    if not uuid or not is_recorded(world, uuid):
+        assert not uuid or processes_of(uuid) == set(), told
+        return
+    try:
+        first = Look(world, job, uuid)
+        first.check(victims)
+        before = first.everything()
+        second = Look(world, job, uuid)
+        assert (second.run, second.events) == (first.run, first.events)
+        assert second.everything() == before
+        assert is_intact(world)
+    except Exception as error:
+        raise AssertionError(f"{told} (run {uuid}, seed {SEED})") from error
+    REPORT.append((told, first.run.status, first.run.reason))
+
+
+REPORT: list[tuple[str, Status, str]] = []
+
+
+def is_recorded(world: World, uuid: str) -> bool:
+    with app_runs.opened(world.home) as record:
+        return uuid in {run.uuid for run in record.list()}
+
+
+def test_a_recovery_may_be_killed_too(world: World) -> None:
+    for number in range(MOMENTS // 3):
+        victims = world.chance.choice(["supervisor", "everything"])
+        job, uuid, moment = crash(world, 2_000_000 + number, "submit", victims)
+        kills = world.chance.randrange(1, 4)
+        for _ in range(kills):
+            pid = world.fork("recover")
+            time.sleep(world.chance.uniform(0, 0.12))
+            kill({pid})
+        world.recover()
+        told = f"recovery {number}: {victims} at {moment:.3f} s, and {kills} recoveries"
+        look_again(world, job, uuid, victims, told)
+
+
+if __name__ == "__main__":
+    zygote()

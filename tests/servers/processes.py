@@ -1,0 +1,93 @@
+"""What the server fixtures share: is the program here, a free port, started, ready, ended."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+PATIENCE = 30.0
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def needed(program: str, package: str) -> str:
+    """The program's path; without it the test is skipped, and failed in CI."""
+    found = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:{SBIN}")
+    if found is None:
+        absent(f"{program} is not on this machine: apt-get install {package}")
+    return found
+
+
+def absent(reason: str) -> None:
+    """End the test: skipped on a contributor's machine, failed in CI."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def listens(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether somebody accepts connections there."""
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def running(
+    argv: Sequence[str],
+    log: Path,
+    ready: Callable[[], bool],
+    *,
+    user: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a server, wait until it is ready, end it afterwards. ``user``: run as this one, where we are root."""
+    as_user = user if os.getuid() == 0 else None
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env={**os.environ, **(env or {})},
+            user=as_user,
+            group=as_user,
+            extra_groups=[] if as_user else None,
+            start_new_session=True,
+        )
+    try:
+        until = time.monotonic() + PATIENCE
+        while not ready():
+            if process.poll() is not None or time.monotonic() > until:
+                pytest.fail(f"{argv[0]} did not start: {log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.05)
+        yield process
+    finally:
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes], grace: float = 10.0) -> None:
+    """End a server that we started."""
+    process.terminate()
+    try:
+        process.wait(grace)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
