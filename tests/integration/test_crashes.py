@@ -342,9 +342,9 @@ class Look:
             case Status.FAILED, Code.SIGNALLED:
                 assert victims != "supervisor"
                 assert run.exit_code == 137
-            case Status.FAILED, Code.STEP_FAILED:
+            case Status.FAILED, (Code.STEP_FAILED | Code.CLONE_FAILED):
                 assert victims != "supervisor"
-                assert "SIGKILL" in run.message
+                assert "SIGKILL" in run.message or run.reason == Code.CLONE_FAILED
                 assert not count
             case other:
                 pytest.fail(f"{other}: {run.message}")

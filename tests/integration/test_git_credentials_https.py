@@ -21,10 +21,13 @@ from tieline.git.credentials import needed as values_of
 from tieline.git.private import memory
 from tieline.kinds import registry
 from tieline.kinds.pages import connect
-from tieline.model.access import GitRemote
+from tieline.model.access import GitRemote, SshHost
+from tieline.secrets.memory import MemorySource
+from tieline.secrets.resolve import Places, Resolver
 from tieline.secrets.secret import Secret
+from tieline.secrets.sources import Sources
 
-MARK = "0123-test"
+MARK = f"test-https-{os.getpid()}"
 RIGHT = {"username": Secret(USER), "password": Secret(PASSWORD)}
 WRONG = {"username": Secret(USER), "password": Secret("not-the-password")}
 BASIC = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -88,7 +91,7 @@ def refused(action: Callable[[], object], match: str) -> str:
 
 
 def private_folders() -> list[Path]:
-    return list(memory(Path("/nowhere")).glob(f"tieline-git-{MARK}-*"))
+    return list(memory(Path("/nowhere")).glob(f"tieline-git-{MARK}.*"))
 
 
 def everything_in(folder: Path) -> bytes:
@@ -186,6 +189,25 @@ def test_a_value_of_two_lines_is_refused_before_git_reads_it(server: GitHttp, ta
     said = refused(lambda: clone(remote(server.repository("code.git")), target, given), "line break in it")
     assert "evil" not in said
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("user", "keys"),
+    [
+        (USER, {"username": USER, "password": PASSWORD}),
+        (USER, {"POLYAXON_GIT_CREDENTIALS": f"{USER}:{PASSWORD}\n"}),
+        ("oauth2", {"POLYAXON_GIT_CREDENTIALS": PASSWORD}),
+        ("oauth2", {"token": PASSWORD}),
+        (USER, {"username": USER, "token": PASSWORD}),
+    ],
+)
+def test_every_form_of_a_secret(root: Path, target: Path, user: str, keys: dict[str, str]) -> None:
+    resolver = Resolver(Sources([MemorySource({"gitlab": keys})], "default"), Places("/bindings", "/made"))
+    with git_http(root, user=user) as server:
+        wanted = remote(server.repository("code.git"))
+        found = {name: resolver.resolve(value) for name, value in values_of(wanted).items()}
+        clone(wanted, target, {name: value for name, value in found.items() if value is not None})
+    assert (target / "train.py").exists()
 
 
 # --- only for that server
@@ -299,6 +321,11 @@ def test_without_a_secret_the_users_own_helper_answers(server: GitHttp, target: 
     )
     clone(GitRemote(url=server.repository("code.git")), target, {})
     assert (target / "train.py").exists()
+
+
+def test_a_key_for_ssh_does_not_help_over_http(server: GitHttp, target: Path) -> None:
+    wanted = GitRemote(url=server.repository("code.git"), ssh=SshHost())
+    refused(lambda: clone(wanted, target, {}), "the connection has a key for ssh")
 
 
 # --- certificates

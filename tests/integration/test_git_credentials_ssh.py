@@ -19,7 +19,7 @@ from tieline.model.access import GitRemote, SshHost
 from tieline.model.binding import Text
 from tieline.secrets.secret import Secret
 
-MARK = "0123-ssh"
+MARK = f"test-ssh-{os.getpid()}"
 WHO = {f"GIT_{role}_{what}": "t@t" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
@@ -100,7 +100,7 @@ def refused(action: Callable[[], object], match: str, code: Code = Code.CLONE_FA
         action()
     assert caught.value.code == code, caught.value
     assert "PRIVATE KEY" not in str(caught.value)
-    assert not list(memory(Path("/nowhere")).glob(f"tieline-git-{MARK}-*"))
+    assert not list(memory(Path("/nowhere")).glob(f"tieline-git-{MARK}.*"))
     return str(caught.value)
 
 
@@ -146,7 +146,7 @@ def test_the_right_key_gets_in_and_the_server_is_remembered(
     assert recorded.read_text() == server.known_hosts
     assert recorded.stat().st_mode & 0o777 == 0o600
     assert recorded.parent.stat().st_mode & 0o777 == 0o700
-    assert not list(memory(Path("/nowhere")).glob(f"tieline-git-{MARK}-*"))
+    assert not list(memory(Path("/nowhere")).glob(f"tieline-git-{MARK}.*"))
 
     clone(wanted, target.with_name("again"), recorded, server.key)
     assert recorded.read_text() == server.known_hosts
@@ -266,7 +266,7 @@ def test_known_hosts_that_are_none(
 def test_a_server_whose_key_has_changed_is_refused_until_somebody_says_so(
     server: Sshd, repository: Path, target: Path, recorded: Path, kind: str
 ) -> None:
-    """``ecdsa``: a key of another type, which ssh's own accept-new would accept without a word."""
+    """``ecdsa``: a key of another type is another key, not one more."""
     wanted = over_git(server.url(repository))
     clone(wanted, target, recorded, server.key)
     host_key(server, kind)

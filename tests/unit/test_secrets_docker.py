@@ -76,7 +76,15 @@ def test_half_a_login_is_none(parts: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(
     "config",
-    ["canary", "[]", '{"auths": [1]}', '{"auths": {"a": "canary"}}', '{"credHelpers": ["canary"]}', b"\xff", "[" * 99999],
+    [
+        "canary",
+        "[]",
+        '{"auths": [1]}',
+        '{"auths": {"a": "canary"}}',
+        '{"credHelpers": ["canary"]}',
+        b"\xff",
+        "[" * 99999,
+    ],
 )
 def test_a_config_that_is_none_is_told_without_its_text(config: str | bytes) -> None:
     with pytest.raises(Unusable) as caught:

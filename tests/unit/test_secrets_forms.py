@@ -162,7 +162,9 @@ def test_known_hosts_make_ssh_strict() -> None:
     made = text(derived.GIT_SSH_COMMAND, key_path="/b/k", known_hosts_path="/b/hosts")
     assert made is not None
     words = shlex.split(made)
-    assert {'UserKnownHostsFile="/b/hosts"', "GlobalKnownHostsFile=/dev/null", "StrictHostKeyChecking=yes"} <= set(words)
+    assert {'UserKnownHostsFile="/b/hosts"', "GlobalKnownHostsFile=/dev/null", "StrictHostKeyChecking=yes"} <= set(
+        words
+    )
     assert "-p" not in words
 
 

@@ -186,7 +186,9 @@ def test_a_path_of_a_binding_file() -> None:
 
 
 def test_places_are_those_of_the_layout() -> None:
-    layout = Layout(context_path="/c", artifacts_path="/c/a", outputs_path="/c/o", work_path="/c/w", binding_root="/c/b")
+    layout = Layout(
+        context_path="/c", artifacts_path="/c/a", outputs_path="/c/o", work_path="/c/w", binding_root="/c/b"
+    )
     assert Places.of(layout) == Places("/c/b", "/c/made")
 
 
@@ -233,7 +235,9 @@ def test_a_required_part_that_is_missing_is_told_itself() -> None:
 def registry_binding(name: str, url: str, secret_name: str) -> Value:
     kind = registry.get("registry")
     assert kind is not None
-    connection = Connection(name, "registry", kind.schema.model_validate({"url": url}), secret=ResourceRef(name=secret_name))
+    connection = Connection(
+        name, "registry", kind.schema.model_validate({"url": url}), secret=ResourceRef(name=secret_name)
+    )
     return next(item.value for item in kind.bind(connection).variables if item.name == "DOCKER_CONFIG")
 
 
@@ -306,7 +310,9 @@ def test_only_its_items() -> None:
 def test_what_is_no_variables_name_is_left_out_with_a_note() -> None:
     found, notes = whole({"A": "1", "2b": "2"})
     assert found == {"A": "1"}
-    assert notes == ["the key '2b' of the secret 's' is no variable's name, so it is left out; mountPath makes it a file"]
+    assert notes == [
+        "the key '2b' of the secret 's' is no variable's name, so it is left out; mountPath makes it a file"
+    ]
     assert whole({"2b": "2"}, prefix="X") == ({"X2b": "2"}, [])
 
 
@@ -370,7 +376,9 @@ def test_no_error_and_no_text_of_a_resolver_has_a_value() -> None:
         secret("t", "A"),
         Derived(form=derived.GOOGLE_KEYFILE, parts={"json": secret("s", "json")}),
         Derived(form=derived.DOCKER_CONFIG, parts={"host": Text(text="h"), "config": secret("s", "json")}),
-        Derived(form=derived.URI, parts={"scheme": Text(text="a"), "host": Text(text="h"), "port": secret("s", "port")}),
+        Derived(
+            form=derived.URI, parts={"scheme": Text(text="a"), "host": Text(text="h"), "port": secret("s", "port")}
+        ),
         Derived(form="x", parts={"a": secret("s", "A")}),
     ]
     told = []

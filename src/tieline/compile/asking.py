@@ -73,16 +73,15 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def view_of(job: Job, catalog: Catalog, request: Request) -> View:
+def view_of(job: Job, catalog: Catalog, request: Request, known: tuple[Problem, ...]) -> View:
     name = request.run.namespace
     view = catalog.views.get(name)
     if view is None and len(catalog.views) == 1:
         return catalog.views["default"]
     if view is None:
         hint = did_you_mean(name, catalog.views, f"known: {', '.join(catalog.views)}")
-        raise InvalidInput(
-            *job.problems([Issue(("namespace",), Code.UNKNOWN_NAMESPACE, f"there is no namespace {name!r}", hint)])
-        )
+        issue = Issue(("namespace",), Code.UNKNOWN_NAMESPACE, f"there is no namespace {name!r}", hint)
+        raise InvalidInput(*known, *job.problems([issue]))
     return view
 
 

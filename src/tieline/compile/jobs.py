@@ -17,8 +17,8 @@ from typing import Any
 from tieline.compile import support
 from tieline.compile.templates import is_template
 from tieline.compile.unrendered import component_issues, operation_issues
-from tieline.documents.document import Document, FieldPath
-from tieline.documents.forms import Issue, validate
+from tieline.documents.document import Document, FieldPath, shortened
+from tieline.documents.forms import Issue, most_of, validate
 from tieline.errors import Code, InvalidInput, NotFound, Problem, did_you_mean
 from tieline.model.job import Component, Operation, PatchStrategy
 
@@ -93,7 +93,7 @@ class Job:
     def problems(self, issues: list[Issue]) -> list[Problem]:
         """Issues about the merged component, each at the place of the layer that said it."""
         said: list[list[Issue]] = [[] for _ in self.layers]
-        for issue in dict.fromkeys(issues):
+        for issue in most_of(dict.fromkeys(issues)):
             depths = [layer.depth(issue.path) for layer in self.layers]
             said[depths.index(max(depths))].append(issue)
         problems: set[Problem] = set()
@@ -137,8 +137,9 @@ def _remarks(component: Mapping[str, Any]) -> Iterator[tuple[FieldPath, support.
 
 
 def _place(document: Document, issues: list[Issue]) -> list[Problem]:
-    places = document.places([(issue.path, issue.at_key) for issue in issues])
-    return [issue.at(place) for issue, place in zip(issues, places, strict=True)]
+    told = most_of(issues)
+    places = document.places([(issue.path, issue.at_key) for issue in told])
+    return [issue.at(place) for issue, place in zip(told, places, strict=True)]
 
 
 def _file_kind(document: Document, data: Mapping[str, Any]) -> str:
@@ -150,7 +151,8 @@ def _file_kind(document: Document, data: Mapping[str, Any]) -> str:
         return "operation" if plain & {"component", "pathref", "urlref", "hubref", "dagref"} else "component"
     word = str(kind)
     hint = did_you_mean(word, ("component", "operation"), "a job file is 'kind: component' or 'kind: operation'")
-    raise InvalidInput(Problem(Code.BAD_VALUE, f"kind {word!r} is no job file's", hint, document.place(("kind",))))
+    issue = Issue(("kind",), Code.BAD_VALUE, f"kind {shortened(word)!r} is no job file's", hint)
+    raise InvalidInput(*_place(document, [issue]))
 
 
 def _operation(document: Document, data: Mapping[str, Any], load: Loader, load_preset: Loader) -> Job:
@@ -188,24 +190,23 @@ def _operation(document: Document, data: Mapping[str, Any], load: Loader, load_p
 
 
 def _referred(document: Document, path: str, load: Loader) -> Document:
-    place = document.place(("pathRef",)) if "pathRef" in document.data else document.place(("path_ref",))
     try:
         found = load(path)
     except NotFound as error:
-        raise InvalidInput(
-            Problem(Code.FILE_NOT_FOUND, error.problems[0].message, "pathRef is relative to this file", place)
-        ) from None
+        raise _no_reference(document, Code.FILE_NOT_FOUND, error.problems[0].message) from None
     except InvalidInput as error:
         if error.code is not Code.FILE_UNREADABLE:
             raise
-        raise InvalidInput(
-            replace(error.problems[0], message=f"{path} {error.problems[0].message}", place=place)
-        ) from None
+        raise _no_reference(document, error.code, f"{path!r} {error.problems[0].message}") from None
     if not isinstance(found.data, Mapping) or found.data.get("kind", "component") != "component":
-        raise InvalidInput(
-            Problem(Code.BAD_VALUE, f"{path} is no component", "pathRef names a component's file", place)
-        )
+        raise _no_reference(document, Code.BAD_VALUE, f"{path!r} is no component")
     return found
+
+
+def _no_reference(document: Document, code: Code, message: str) -> InvalidInput:
+    key = "pathRef" if "pathRef" in document.data else "path_ref"
+    issue = Issue((key,), code, message, "pathRef names a component's file, relative to this one")
+    return InvalidInput(*_place(document, [issue]))
 
 
 def _with_presets(job: Job, names: Any, load_preset: Loader) -> Job:

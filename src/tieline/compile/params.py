@@ -44,7 +44,8 @@ def resolve(
     ``complete=False`` leaves required inputs that nobody gave out (for a check before a run).
     """
     found: dict[str, Resolved] = {}
-    others = {name: param for name, param in params.items() if name not in {io.name for io in inputs}}
+    own = {io.name for io in inputs}
+    others = {name: param for name, param in params.items() if name not in own}
     issues = _context_only(others, found, context, last=False)
     issues += _unknown(inputs, others) if strict else []
     for index, io in enumerate(inputs):

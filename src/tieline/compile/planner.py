@@ -85,7 +85,8 @@ def check_job(job: Job, catalog: Catalog, request: Request, known: Iterable[Prob
 def _compile(
     job: Job, catalog: Catalog, request: Request, known: Iterable[Problem]
 ) -> tuple[Plan | None, list[Problem]]:
-    work = Work(job, catalog, view_of(job, catalog, request), request, known=tuple(known))
+    known = tuple(known)
+    work = Work(job, catalog, view_of(job, catalog, request, known), request, known=known)
     values = values_of(work)
     work.job = with_params(job, values)
     names = names_of(work, values)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MAX_CODE = 16 * 1024
 """Characters between a template's marks; Jinja takes about a second for so many."""
 _CODE = re.compile(r"\{[{%].*?(?:[%}]\}|\Z)", re.DOTALL)
+MAX_TEXT = 1_000_000
+"""Characters that names alone may bring into a text; the sandbox counts for itself."""
 LONG_TEMPLATE = 4096
 """Characters above which a template's compiled form is not kept."""
 
@@ -51,7 +53,9 @@ def render(text: str, context: Mapping[str, Any]) -> Any:
     elif (names := _names_alone(text)) is not None:
         values = {name: _look_up(name, context) for name in names}
         if all(isinstance(value, (str, int, float)) for value in values.values()):
-            return _PLAIN.sub(lambda match: str(values[match[1]]), text)
+            texts = {name: str(value) for name, value in values.items()}
+            if sum(len(texts[name]) for name in names) <= MAX_TEXT:  # else the sandbox has a word for it
+                return _PLAIN.sub(lambda match: texts[match[1]], text)
     return _render_jinja(text, context)
 
 

@@ -51,12 +51,23 @@ class Issue:
 
 def problems_of(document: Document, issues: Iterable[Issue]) -> list[Problem]:
     """Issues with their places, found in one reading of the text, in the file's order."""
-    listed = list(issues)
+    listed = most_of(issues)
     if not listed:
         return []
     places = document.places([(issue.path, issue.at_key) for issue in listed])
     problems = [issue.at(place) for issue, place in zip(listed, places, strict=True)]
     return sorted(problems, key=lambda problem: problem.place)
+
+
+def most_of(issues: Iterable[Issue]) -> list[Issue]:
+    """As many errors and as many warnings as are told of one file, and how many more there are."""
+    kept: list[Issue] = []
+    found = {False: 0, True: 0}
+    for issue in issues:
+        found[issue.warning] += 1
+        if found[issue.warning] <= MANY:
+            kept.append(issue)
+    return kept + [more_of_them((), found[kind] - MANY, warning=kind) for kind in found if found[kind] > MANY]
 
 
 def refuse(document: Document, issues: Iterable[Issue]) -> InvalidInput:
@@ -80,9 +91,11 @@ def validate(
         return None, [*issues, more_of_them(path, len(kept) - MANY)] if len(kept) > MANY else issues
 
 
-def more_of_them(path: FieldPath, number: int) -> Issue:
+def more_of_them(path: FieldPath, number: int, *, warning: bool = False) -> Issue:
     """Instead of all the rest."""
-    return Issue(path, Code.BAD_VALUE, f"there are {number} more problems here", "correct the others first")
+    what = "warnings" if warning else "problems"
+    message = f"there are {number} more {what} here"
+    return Issue(path, Code.BAD_VALUE, message, "correct the others first", warning=warning)
 
 
 def _not_a_mapping(data: Any, path: FieldPath) -> Issue:

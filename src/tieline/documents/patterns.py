@@ -50,5 +50,5 @@ def _compiled(pattern: str) -> SchemaValidator:
     try:
         return SchemaValidator(core_schema.str_schema(pattern=ours, regex_engine="rust-regex"))
     except SchemaError as error:
-        reason = _LAST_LINE.split(str(error))[-1].strip().removeprefix("SchemaError: ")
-        raise BadPattern(reason.rstrip(".").splitlines()[-1].strip() or "it is too large") from None
+        reason = _LAST_LINE.split(str(error))[-1].strip().splitlines()[-1]
+        raise BadPattern(reason.strip().removeprefix("SchemaError: ").rstrip(".")) from None

@@ -7,12 +7,13 @@ empty login: then the user's own git and ssh decide, and ask nobody.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from tieline.git.https import https_login
-from tieline.git.login import Login
+from tieline.git.login import Login, Refusal
 from tieline.git.private import memory, private_folder
 from tieline.git.ssh import ssh_login
 from tieline.git.url import http_origin, ssh_place
@@ -28,6 +29,16 @@ def needed(remote: GitRemote) -> dict[str, Value]:
     return dict(remote.ssh.credentials.values) if remote.ssh is not None and ssh_place(remote.url) else {}
 
 
+def _wants_a_token(said: str) -> Refusal | None:
+    """What a refusal over http means where the connection has a key for ssh."""
+    if not re.search(r"could not read Username|Authentication failed", said):
+        return None
+    return Refusal(
+        "the server asks for a password or token, and the connection has a key for ssh",
+        "write the repository's ssh address as the url, or use a connection of kind git",
+    )
+
+
 @contextmanager
 def credentials(
     remote: GitRemote, secrets: Mapping[str, Secret], folder: Path, *, known_hosts: Path, mark: str
@@ -40,7 +51,7 @@ def credentials(
     Raises :class:`StepFailed` for a key or value that cannot be used, and SECRET_MISSING for an ssh key that is absent.
     """
     if not needed(remote):
-        yield Login()
+        yield Login(refusal=_wants_a_token) if http_origin(remote.url) and remote.ssh else Login()
         return
     with private_folder(memory(folder), mark) as private:
         if http_origin(remote.url) is not None:

@@ -41,7 +41,7 @@ def https_login(remote: GitRemote, secrets: Mapping[str, Secret], folder: Path) 
         return Login()
     meant, source = _meant_for(remote), _source(remote)
     password = secrets.get("password")
-    if password is None or meant not in (None, _authority(remote.url)):
+    if not password or meant not in (None, _authority(remote.url)):
         return Login(refusal=_Refusals(origin, source, given=False, meant=meant).of)
     username = secrets.get("username") or _name_of_a_token(password, remote.url)
     login = b"".join(

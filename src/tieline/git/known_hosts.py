@@ -1,13 +1,12 @@
 """Which keys a server may have: those that the connection names, else the first ones that we met, and no others.
 
-ssh's own ``accept-new`` accepts a *second* key of another type without a word, which is all that somebody in between
-has to send. So it is asked for only until the server is in the file; from then on, the file is what counts.
+The first key of a server is recorded by ssh itself (``accept-new``), in a file of the connection's own: another key
+later, of whatever type, is refused until somebody takes the recorded one out.
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 from tieline.errors import Code, StepFailed
@@ -15,7 +14,9 @@ from tieline.git.private import write_private
 from tieline.secrets.secret import Secret
 
 USUAL_PORT = 22
-_LINE = re.compile(r"(?:@(?:cert-authority|revoked)\s+)?\S+\s+(?:ssh-|ecdsa-|sk-|rsa-|[0-9]+\s)\S*\s*\S+")
+_LINE = re.compile(
+    r"(?:@(?:cert-authority|revoked)\s+)?\S+\s+(?:ssh|ecdsa|sk|rsa)-\S+\s+AAAA[A-Za-z0-9+/=]{12,}(?:\s.*)?"
+)
 _KEY_FIRST = re.compile(r"(?:ssh|ecdsa|sk)-\S+\s+AAAA")
 
 
@@ -36,7 +37,7 @@ def write_pinned(value: Secret, path: Path) -> None:
             )
         if _KEY_FIRST.match(line):
             raise _refusal("has a key without its host", "put the host's name in front, as ssh-keyscan prints it")
-        if not _LINE.match(line):
+        if not _LINE.fullmatch(line):
             raise _refusal("has a line that is none of a known_hosts file", "write HOST TYPE KEY, as ssh-keyscan does")
     write_private(path, text.strip().encode("utf-8", "surrogateescape") + b"\n")
 
@@ -50,14 +51,6 @@ def open_recorded(path: Path) -> None:
     except OSError as error:
         message = f"cannot write the servers' keys into {path}: {error.strerror}"
         raise StepFailed.of(Code.CLONE_FAILED, message, "check its rights and the disk") from None
-
-
-def is_recorded(path: Path, name: str) -> bool:
-    """Whether the file has a key of this server, of whatever type; hashed names count too."""
-    found = subprocess.run(
-        ["ssh-keygen", "-F", name, "-f", str(path)], stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
-    return bool(found.stdout.strip())
 
 
 def _refusal(wrong: str, hint: str) -> StepFailed:

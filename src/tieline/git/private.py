@@ -30,10 +30,23 @@ def memory(otherwise: Path) -> Path:
 
 def _memories() -> Iterator[Path]:
     own = os.environ.get("XDG_RUNTIME_DIR", "")
-    if own.startswith("/") and _is_ours(Path(own)) and os.access(own, os.W_OK | os.X_OK):
+    if own.startswith("/") and _is_ours(Path(own)) and _is_memory(Path(own)):
         yield Path(own)
-    if SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK | os.X_OK):
+    if _is_memory(SHARED_MEMORY):
         yield SHARED_MEMORY
+
+
+def _is_memory(path: Path) -> bool:
+    """Whether it is a folder of a file system in memory that this user may write to; by proc(5), mountinfo."""
+    try:
+        device = path.stat().st_dev
+        mounts = Path("/proc/self/mountinfo").read_text(errors="replace")
+    except OSError:
+        return False
+    number = f"{os.major(device)}:{os.minor(device)}"
+    found = (line.split() for line in mounts.splitlines())
+    kinds = {fields[fields.index("-") + 1] for fields in found if fields[2] == number}
+    return kinds <= {"tmpfs", "ramfs"} and bool(kinds) and os.access(path, os.W_OK | os.X_OK)
 
 
 def _is_ours(path: Path) -> bool:
@@ -80,7 +93,7 @@ def remove_left(mark: str, *parents: Path) -> None:
 
 def _prefix(mark: str) -> str:
     """``mark`` with nothing in it that could be a pattern or a path."""
-    return f"tieline-git-{''.join(c if c.isalnum() else '-' for c in mark)}-"
+    return f"tieline-git-{''.join(c if c.isalnum() else '-' for c in mark)}."
 
 
 def _failed(where: Path, error: OSError) -> StepFailed:

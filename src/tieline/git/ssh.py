@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tieline.errors import Code, StepFailed
-from tieline.git.known_hosts import USUAL_PORT, is_recorded, name_of, open_recorded, write_pinned
+from tieline.git.known_hosts import USUAL_PORT, name_of, open_recorded, write_pinned
 from tieline.git.login import Login, Refusal
 from tieline.git.private import write_private
 from tieline.git.ssh_key import private_key
@@ -79,7 +79,7 @@ def ssh_login(remote: GitRemote, secrets: Mapping[str, Secret], folder: Path, kn
     program = _program()
     target = _Target.of(place, ssh, given_by_job=remote.url != ssh.url)
     pinned = secrets.get(KNOWN_HOSTS)
-    checking = _known_hosts(pinned, known_hosts, folder, name_of(target.host, target.port))
+    checking = _known_hosts(pinned, known_hosts, folder)
     key = write_private(folder / "key", private_key(secrets[KEY], source))
     config = _CONFIG.format(
         host=target.host,
@@ -100,12 +100,9 @@ def ssh_login(remote: GitRemote, secrets: Mapping[str, Secret], folder: Path, kn
 
 def _program() -> str:
     found = shutil.which("ssh")
-    if found is None or shutil.which("ssh-keygen") is None:
-        raise StepFailed.of(
-            Code.PROGRAM_MISSING,
-            "the programs ssh and ssh-keygen are not on this machine's PATH",
-            "install openssh-client",
-        )
+    if found is None:
+        reason = "the program ssh is not on this machine's PATH"
+        raise StepFailed.of(Code.PROGRAM_MISSING, reason, "install openssh-client")
     return found
 
 
@@ -115,14 +112,14 @@ def _source(ssh: SshHost) -> str:
     return f"the key {names} of the secret {ssh.credentials.secret!r}"
 
 
-def _known_hosts(pinned: Secret | None, recorded: Path, folder: Path, name: str) -> str:
+def _known_hosts(pinned: Secret | None, recorded: Path, folder: Path) -> str:
     """Prepare ``folder/known_hosts``; how strictly ssh is to take it."""
     if pinned is not None:
         write_pinned(pinned, folder / "known_hosts")
         return "yes"
     open_recorded(recorded)
     (folder / "known_hosts").symlink_to(recorded.absolute())  # a name that needs no escapes in ssh's configuration
-    return "yes" if is_recorded(recorded, name) else "accept-new"
+    return "accept-new"
 
 
 def _quoted(path: Path) -> str:
@@ -174,7 +171,7 @@ class _Refusals:
         if _CHANGED.search(said):
             return self._changed(said)
         if found := _UNKNOWN.search(said):
-            return self._unknown(found[2], said)
+            return self._unknown(found[2])
         if _BAD_KEY.search(said):
             return Refusal(f"ssh cannot read {self.source}", "put the whole private key there, as ssh-keygen wrote it")
         if found := _DENIED.search(said):
@@ -184,17 +181,12 @@ class _Refusals:
             return Refusal(f"the server refused the key for the user {self.target.user!r}", hint)
         return None
 
-    def _unknown(self, name: str, said: str) -> Refusal:
+    def _unknown(self, name: str) -> Refusal:
         host = name.partition("]:")[0].strip("[]")
         if host.lower() != self.target.host.lower():
             return self._elsewhere(host)
-        if self.recorded is not None:
-            return self._changed(said)
-        scan = f"ssh-keyscan -p {self.target.port} {self.target.host}"
-        return Refusal(
-            f"knownHosts has no key of this type for {name}",
-            f"add what `{scan}` prints, after comparing it with its owner",
-        )
+        hint = f"add what `ssh-keyscan -p {self.target.port} {host}` prints, after comparing it with its owner"
+        return Refusal(f"knownHosts has no key of this type for {name}", hint)
 
     def _changed(self, said: str) -> Refusal:
         """The text that must stop people: it is either a new server, or somebody in between."""

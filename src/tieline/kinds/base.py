@@ -57,7 +57,7 @@ class Kind(ABC):
         return [
             *_auth(connection, self.name, self.auth_methods),
             *_twice(connection),
-            *_keys(connection),
+            *_resources(connection),
             *_extra_entries(connection, self.name),
         ]
 
@@ -90,9 +90,11 @@ def _twice(connection: Connection) -> Iterator[Complaint]:
         taken = taken or ref.mount_path
 
 
-def _keys(connection: Connection) -> Iterator[Complaint]:
+def _resources(connection: Connection) -> Iterator[Complaint]:
     """A key of a secret becomes the name of a file or of a variable, and is looked for in a folder on a laptop."""
     for field, ref in (("secret", connection.secret), ("configMap", connection.config_map)):
+        if ref and ref.mount_path and ".." in ref.mount_path.split("/"):
+            yield f"{field}.mountPath", "this is no absolute path without '..'", "write one like /etc/secrets"
         for number, key in enumerate((ref.items if ref else None) or ()):
             if not SAFE_ENTRY.match(key):
                 right = "use letters, digits, '.', '_' and '-', as Kubernetes does"

@@ -118,7 +118,15 @@ class OneOrMany:
 PASSWORD_IN_URL = r"^[A-Za-z][A-Za-z0-9+.:-]*://[^/?#]*:[^/?#]*@"  # noqa: S105
 PASSWORD_IN_QUERY = r"[?&;]([Pp][Aa][Ss][Ss][Ww][Oo][Rr][Dd]|[Pp][Ww][Dd])="  # noqa: S105
 NO_PASSWORD = "there is a password in the address|credentials belong into a secret: leave them out of the address and name the secret in 'secret'"  # noqa: S105, E501
-PASSWORD_TRAPS = ((PASSWORD_IN_URL, NO_PASSWORD), (PASSWORD_IN_QUERY, NO_PASSWORD))
+PORT_TOO_LARGE = (
+    r"^[A-Za-z][A-Za-z0-9+.:-]*://[^/?#]*:0*"
+    r"(?:6553[6-9]|655[4-9][0-9]|65[6-9][0-9]{2}|6[6-9][0-9]{3}|[7-9][0-9]{4}|[1-9][0-9]{5,})(?:[,/?#]|$)"
+)
+ADDRESS_TRAPS = (
+    (PASSWORD_IN_URL, NO_PASSWORD),
+    (PASSWORD_IN_QUERY, NO_PASSWORD),
+    (PORT_TOO_LARGE, "there is no such port|write one from 1 to 65535"),
+)
 
 Scalar = Annotated[str, ScalarText()]
 Port = Annotated[int, Field(ge=1, le=65535), DecimalNumber()]
@@ -139,7 +147,7 @@ HttpUrl = Annotated[
         r"^https?://[^\s/?#@]+([/?#]\S*)?$",
         "this is no http address",
         "write it like https://host.example.org:8443/path",
-        PASSWORD_TRAPS,
+        ADDRESS_TRAPS,
     ),
 ]
 Proxy = Annotated[
@@ -148,7 +156,7 @@ Proxy = Annotated[
         r"^(https?|socks5h?)://[^\s/?#@]+/?$",
         "this is no proxy's address",
         "write it like http://proxy.example.org:3128",
-        PASSWORD_TRAPS,
+        ADDRESS_TRAPS,
     ),
 ]
 MountPath = Annotated[

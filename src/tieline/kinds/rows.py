@@ -16,7 +16,7 @@ from pydantic import Field, create_model, model_validator
 
 from tieline.kinds.addresses import parse
 from tieline.kinds.fields import (
-    PASSWORD_TRAPS,
+    ADDRESS_TRAPS,
     FreeForm,
     Host,
     HttpUrl,
@@ -147,14 +147,14 @@ def address_shape(row: Row) -> Shape:
             rf"^{row.schemes[0]}:[a-z0-9]+:\S+$",
             f"this is no address of {row.name}",
             f"write it like {row.schemes[0]}:postgresql://HOST:PORT/DATABASE",
-            PASSWORD_TRAPS,
+            ADDRESS_TRAPS,
         )
     known = "|".join(map(re.escape, row.schemes))
     return Shape(
         rf"^({known})(\+[a-z0-9_]+)?://[^\s/?#]+([/?#]\S*)?$",
         f"this is no address of {row.name}",
         f"write it like {row.schemes[0]}://HOST:PORT" + ("/DATABASE" if "database" in row.path else ""),
-        PASSWORD_TRAPS,
+        ADDRESS_TRAPS,
     )
 
 

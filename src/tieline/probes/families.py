@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from tieline.model.access import (
@@ -18,6 +19,7 @@ from tieline.model.access import (
     SshHost,
     Volume,
 )
+from tieline.model.binding import Value
 from tieline.probes.family import Asked, Failed, Family, credentials_of, is_secret
 from tieline.probes.report import Limits, Operation, Outcome, Report, Result
 from tieline.probes.running import carry_out
@@ -46,22 +48,34 @@ OTHER_DATABASE = "hosts:database"
 
 
 def probe(
-    access: Access, secrets: Mapping[str, Secret], limits: Limits, claims: Mapping[str, str] | None = None
+    access: Access,
+    secrets: Mapping[str, Secret],
+    limits: Limits,
+    *,
+    claims: Mapping[str, str] | None = None,
+    known_hosts: Path | None = None,
 ) -> Report:
     """Ask an external system, one operation after the other. It takes ``limits.total`` seconds at most, and raises
     nothing.
 
     ``secrets``: the values of ``access.credentials.values`` that there are; none of them is in the report. ``claims``:
-    the local folder that stands for each claim.
+    the local folder that stands for each claim. ``known_hosts``: the file of the connection's ssh servers whose keys
+    were accepted before; it is read only.
     """
-    values = credentials_of(access).values
+    values = _values(access)
     hidden = [secret for name, secret in secrets.items() if name not in values or is_secret(values[name])]
     scrub = Scrubber(hidden)
     try:
-        family = _family(access)(access, Asked(secrets, limits, claims or {}))
+        family = _family(access)(access, Asked(secrets, limits, claims or {}, known_hosts))
     except Failed as error:
         return _at_once(error, scrub)
     return carry_out(family, limits, scrub)
+
+
+def _values(access: Access) -> dict[str, Value]:
+    """Where each credential is: of a repository behind ssh, the server's too."""
+    ssh = access.ssh.credentials.values if isinstance(access, GitRemote) and access.ssh is not None else {}
+    return {**ssh, **credentials_of(access).values}
 
 
 def _family(access: Access) -> Callable[[Any, Asked], Family]:

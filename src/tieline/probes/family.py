@@ -1,13 +1,14 @@
 """What all families of accesses have in common: how an operation passes, fails or is skipped, and where secrets are.
 
 A family says for each operation what to do, or in a sentence why it is not tried. It works in threads that can be
-abandoned: ``close`` may be called from another thread, at any moment, and cuts whatever is open.
+abandoned: ``cut`` is called from another thread then, at any moment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 from tieline.model.access import Access, Credentials
@@ -35,11 +36,12 @@ class Skipped(Exception):
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a probe is given. ``secrets``: the credentials' values that there are; ``claims``: the local folder that
-    stands for each claim."""
+    stands for each claim; ``known_hosts``: where first host keys of ssh servers were recorded."""
 
     secrets: Mapping[str, Secret]
     limits: Limits
     claims: Mapping[str, str] = field(default_factory=dict)
+    known_hosts: Path | None = None
 
 
 class Family:
@@ -60,8 +62,11 @@ class Family:
         """Every operation, and what to do for it."""
         raise NotImplementedError
 
+    def cut(self) -> None:
+        """End every connection, also under a thread that uses it: it ran out of time."""
+
     def close(self) -> None:
-        """Cut and remove everything that the probe opened or made."""
+        """Remove what the probe made, and close what it opened."""
 
     def secret(self, name: str) -> str | None:
         """The text of a credential, if there is one."""
@@ -110,3 +115,9 @@ def no_credential(credentials: Credentials, what: str, *names: str) -> Failed:
     if places:
         return Failed(f"{what}, and there is none: looked for {places}", "put it into that secret", names[0])
     return Failed(f"{what}, and the connection has no secret", "name a secret that has it", "secret")
+
+
+def must_have(credentials: Credentials, *names: str) -> None:
+    """Raise Failed where the connection logs in by a secret that should have one of these: they are not there."""
+    if credentials.secret and looked_for(credentials, *names):
+        raise no_credential(credentials, "the connection logs in by a secret", *names)

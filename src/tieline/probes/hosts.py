@@ -60,9 +60,11 @@ class HostFamily(Family):
     def _tls(where: Where, trust: Trust) -> Callable[[], str]:
         return lambda: judge(where.way.open, where.host, trust, where.part)
 
-    def close(self) -> None:
+    def cut(self) -> None:
         if not isinstance(self._where, str):
             self._where.way.cut()
+
+    close = cut
 
 
 def bucket(access: ObjectStore, asked: Asked) -> HostFamily:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tieline.model.access import Http
 from tieline.probes.asking import Answer, basic, bearer, get
-from tieline.probes.family import LATER, Asked, Failed, Family, Skipped, Work, looked_for, no_credential
+from tieline.probes.family import LATER, Asked, Failed, Family, Skipped, Work, must_have, no_credential
 from tieline.probes.report import Operation
 from tieline.probes.route import Route, target_of
 from tieline.probes.tls import Trust, judge
@@ -38,8 +38,10 @@ class HttpFamily(Family):
             Operation.DELETE: _SAFE.format("delete"),
         }
 
-    def close(self) -> None:
+    def cut(self) -> None:
         self._route.cut()
+
+    close = cut
 
     def _tls(self) -> str:
         if self._route.target.secure:
@@ -63,11 +65,8 @@ class HttpFamily(Family):
             return basic(username or "", password)
         if token is not None:
             return bearer(token)
-        credentials = self._access.credentials
-        if credentials.secret and looked_for(credentials, "password", "token"):
-            others = set(self.secrets) - set(LOGIN)
-            if not others:
-                raise no_credential(credentials, "the connection logs in by a secret", "password", "token")
+        if not set(self.secrets) - set(LOGIN):
+            must_have(self._access.credentials, "password", "token")
         return {}
 
     def _authenticate(self) -> str:

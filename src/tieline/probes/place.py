@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tieline.model.access import Database, Socket
 from tieline.probes.family import LATER, Failed, looked_for, no_credential
@@ -18,7 +18,8 @@ SECURE = frozenset({"https", "rediss", "valkeys", "grpcs", "ftps", "swebhdfs"})
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A server's place and, for a database, what to open there. ``part``: which of the access's parts said it."""
+    """A server's place and, for a database, what to open there. ``part``: which of the access's parts said it.
+    ``options``: the parameters of its address."""
 
     host: str
     port: int
@@ -27,6 +28,7 @@ class Place:
     password: str | None = None
     secure: bool = False
     part: str = "host"
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 def place_of(access: Database | Socket, secrets: Mapping[str, Secret]) -> Place | str:
@@ -43,7 +45,7 @@ def place_of(access: Database | Socket, secrets: Mapping[str, Secret]) -> Place 
         if port is None:
             return "the address has no port, and there is no usual one"
         host = access.host.split(",")[0].strip("[]")  # of several, the first
-        return Place(host, port, database, username, password, scheme in SECURE, "host")
+        return Place(host, port, database, username, password, scheme in SECURE, "host", _query(uri))
     whole, named = texts.get("uri"), texts.get("host")
     if whole and not named:
         return _from_uri(whole, access.port, texts)
@@ -81,7 +83,12 @@ def _from_uri(uri: str, usual: int | None, texts: Mapping[str, str]) -> Place | 
         unquote(found.password) if found.password else texts.get("password"),
         found.scheme in SECURE,
         "uri",
+        _query(uri),
     )
+
+
+def _query(uri: str) -> dict[str, str]:
+    return dict(parse_qsl(uri.partition("?")[2].partition("#")[0]))
 
 
 def _number(text: str | None) -> int | None:

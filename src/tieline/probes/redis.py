@@ -9,7 +9,7 @@ import socket
 from collections.abc import Mapping
 
 from tieline.model.access import Database
-from tieline.probes.family import Asked, Failed, Family, Skipped, Work, no_credential
+from tieline.probes.family import Asked, Failed, Family, Skipped, Work, must_have, no_credential
 from tieline.probes.line import Line
 from tieline.probes.place import Place, place_of
 from tieline.probes.report import Operation
@@ -60,12 +60,18 @@ class RedisFamily(Family):
             Operation.DELETE: self._delete,
         }
 
+    def cut(self) -> None:
+        self._line.cut()
+
     def close(self) -> None:
         """Our key is deleted; if that can't be, it expires by itself."""
-        if self._written and self._session is not None:
-            self._written = False
-            self._session.ask("DEL", self._key)
-        self._line.cut()
+        try:
+            if self._written and self._session is not None:
+                self._session.ask("DEL", self._key)
+        finally:
+            self._line.cut()
+            if self._session is not None:
+                self._session.close()
 
     def _tls(self) -> str:
         return judge(self._line.open, self._place.host, self._trust, self._place.part)
@@ -95,11 +101,13 @@ class RedisFamily(Family):
 
     def _anonymous(self, session: Resp) -> str:
         credentials = self._access.credentials
-        if credentials.secret and "password" in credentials.values:
-            raise no_credential(credentials, "the connection logs in by a secret", "password")
+        if not self.secret("uri"):
+            must_have(credentials, "password")
         try:
             session.ask("PING")
         except RedisError as error:
+            if error.code != "NOAUTH":
+                raise self._refused(error) from None
             raise no_credential(credentials, f"the server asks for a password ({error.code})", "password") from None
         self._select(session)
         raise Skipped("the connection has no login; the server lets everyone in")
@@ -114,6 +122,8 @@ class RedisFamily(Family):
         if error.code in ("WRONGPASS", "ERR"):
             part = "username" if self._place.username and "username" not in self.secrets else "password"
             return Failed(f"the server does not take the user and password ({error.code})", "check the secret", part)
+        if error.code == "DENIED":
+            return Failed("the server is in protected mode: it lets nobody in from elsewhere", "set a password there")
         return Failed(f"the login was refused: {error}", "see the server's log", "password")
 
     def _takes_anything(self, username: str | None) -> bool:

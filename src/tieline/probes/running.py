@@ -20,6 +20,8 @@ from tieline.probes.report import Limits, Operation, Outcome, Report, Result
 from tieline.probes.scrub import Scrubber
 
 T = TypeVar("T")
+LAST = 2.0
+"""Seconds for closing what was opened, and removing what was made."""
 GATES = (Operation.RESOLVE, Operation.REACH, Operation.TLS, Operation.AUTHENTICATE)
 """When one of these fails, nothing after it can be tried."""
 
@@ -43,9 +45,9 @@ def carry_out(family: Family, limits: Limits, scrub: Scrubber) -> Report:
             results[operation] = _scrubbed(result, scrub)
             if too_long:
                 blocked = f"{operation} did not end in time"
-                _quietly(family.close)
+                _quietly(family.cut)
     finally:
-        _quietly(lambda: within(limits.timeout, family.close))
+        _quietly(family.close)
     return Report(tuple(results.values()), family.expected)
 
 
@@ -87,7 +89,7 @@ def _result(operation: Operation, work: Work, seconds: float) -> tuple[Result, b
         problem = error.problems[0]
         return ended(Outcome.FAIL, problem.message, problem.hint), False
     except OSError as error:
-        return ended(Outcome.FAIL, f"the connection broke: {error.strerror or error}", "see the server's log"), False
+        return ended(Outcome.FAIL, f"the connection broke: {error.strerror or error}", "see the server's log; is tls right?"), False
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         return ended(Outcome.FAIL, f"unexpected: {said}", "this is a defect in Tieline; please report it"), False
@@ -114,9 +116,9 @@ def within(seconds: float, work: Callable[[], T]) -> T:
 
 
 def _quietly(work: Callable[[], None]) -> None:
-    """What was opened is closed; that it can't be is no result of its own."""
+    """What was opened is closed; that it can't be, or not in time, is no result of its own."""
     with suppress(Exception):
-        work()
+        within(LAST, work)
 
 
 def _scrubbed(result: Result, scrub: Scrubber) -> Result:

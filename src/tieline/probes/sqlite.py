@@ -54,11 +54,14 @@ class SqliteFamily(Family):
             Operation.DELETE: read_only if self._read_only else self._delete,
         }
 
-    def close(self) -> None:
-        """Stop what runs; a transaction that is open is rolled back with its connection."""
+    def cut(self) -> None:
         self._ended = True
         for connection in self._open:
             connection.interrupt()
+
+    def close(self) -> None:
+        """A transaction that is open is rolled back with its connection."""
+        for connection in self._open:
             connection.close()
 
     def _resolve(self) -> str:

@@ -82,11 +82,10 @@ class DirectorySource:
             return None
         path = root / name / key
         try:
-            real = path.resolve(strict=True)
-            if not real.is_relative_to((root / name).resolve(strict=True)):
+            real = Path(os.path.realpath(path, strict=True))
+            if not real.is_relative_to(os.path.realpath(root / name, strict=True)):
                 raise unreadable(path, f"is a link out of its folder, to {real}", "put the file itself here")
-            with open(os.open(real, _FLAGS), "rb") as stream:
-                return Secret(read_file(stream.fileno(), path, _ALL_WRITE))
+            return Secret(read_file(os.open(real, _FLAGS), path, _ALL_WRITE))
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -105,7 +105,7 @@ asked=${{1#*"'http"}}
 asked=${{asked#s}}
 asked=${{asked#://}}
 asked=${{asked%"': "}}
-case $asked in */*) exit 1 ;; esac
+case $asked in *[/?#\\\\]*) exit 1 ;; esac
 case $1 in
   "Username for 'http://$host': " | "Username for 'https://$host': ") exec cat {username} ;;
   "Password for 'http"*) [ "${{asked##*@}}" = "$host" ] && exec cat {password} ;;
@@ -118,7 +118,7 @@ def git_askpass(parts: Parts) -> bytes | None:
     """``GIT_ASKPASS``. What git asks for another host, or with a path in its question, is not answered.
 
     Older versions of git do not escape the user in the question, so a user like ``host/x`` could make another host
-    look like this one: where there is a ``/`` in it, it is not asked for a host alone.
+    look like this one: a question with one of ``/?#\\`` in it is not about a host alone.
     """
     host, username, password = (_text(parts, name) for name in ("host", "username-path", "password-path"))
     if not (host and password):

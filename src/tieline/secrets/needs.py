@@ -15,6 +15,7 @@ from tieline.model.binding import (
     ResourceSource,
     Value,
     Variable,
+    WholeResource,
 )
 from tieline.model.plan import CloneStep, FetchStep, Plan, Program, ProgramStep
 from tieline.secrets.names import Resource
@@ -77,19 +78,16 @@ def place_of(reference: FromSecret | FromConfigMap) -> tuple[Resource, str]:
 
 def _of_binding(binding: Binding) -> Iterator[Need]:
     where = f"connections[{binding.connection}]"
-    whole: list[str] = []
-    for resource in binding.resources:
+    given: list[WholeResource | ResourceSource] = list(binding.resources)
+    given += [mount.source for mount in binding.mounts if isinstance(mount.source, ResourceSource)]
+    for resource in given:
         yield from _of_items(where, resource.resource, resource.name, resource.items)
-        whole += [resource.name] if resource.resource == "secret" else []
-    for mount in binding.mounts:
-        yield from _of_mount(mount, where)
-        source = mount.source
-        whole += [source.name] if isinstance(source, ResourceSource) and source.resource == "secret" else []
     values = [entry.value for entry in binding.entries] + [variable.value for variable in binding.variables]
     yield from _required(where, values)
-    for name in whole:
-        if keys := _keys_in(name, values):
-            yield Need(where, "secret", name, keys, advice=True)
+    for resource in given:
+        keys = _keys_in(resource.name, values) if resource.resource == "secret" and resource.items is None else ()
+        if keys:  # where there are items, each of them is needed already
+            yield Need(where, "secret", resource.name, keys, advice=True)
 
 
 def _of_mount(mount: Mount, where: str) -> Iterator[Need]:
@@ -109,7 +107,8 @@ def _of_credentials(credentials: Credentials, where: str) -> Iterator[Need]:
         return
     yield from _of_items(where, "secret", credentials.secret, credentials.items)
     yield from _required(where, credentials.values.values())
-    if keys := _keys_in(credentials.secret, credentials.values.values()):
+    keys = _keys_in(credentials.secret, credentials.values.values())
+    if keys and credentials.items is None:
         yield Need(where, "secret", credentials.secret, keys)
 
 

@@ -50,9 +50,9 @@ def _unmet(need: Need, needs: Iterable[Need], sources: Sources) -> list[Problem]
     if located is None:
         if need.advice:
             return []  # that there is no such secret is another need's problem
-        same = [other.keys for other in needs if (other.where, other.name) == (need.where, need.name)]
-        wanted = [keys[0] for keys in same if len(keys) == 1]
-        return [sources.missing(need.resource, need.name, wanted, every=True, where=need.where)]
+        same = (other.keys for other in needs if replace(other, keys=need.keys) == need)
+        wanted = dict.fromkeys(keys[0] for keys in same if len(keys) == 1)
+        return [sources.missing(need.resource, need.name, tuple(wanted), every=True, where=need.where)]
     if not need.keys or located.pick(need.keys):
         return []
     problem = sources.missing(need.resource, need.name, need.keys, where=need.where)

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from tieline.secrets.failures import SourceFailed, unreadable
+from tieline.secrets.failures import unreadable
 from tieline.secrets.names import is_key
 
 LARGEST = 1024 * 1024
@@ -87,8 +87,7 @@ class Folder:
             descriptor = os.open(key, _FILE, dir_fd=self.descriptor)
         except FileNotFoundError:
             return None
-        with open(descriptor, "rb") as stream:
-            return read_file(stream.fileno(), self.path / key, forbidden)
+        return read_file(descriptor, self.path / key, forbidden)
 
     def write(self, key: str, data: bytes) -> None:
         """Write a file, mode 0600, as a whole or not at all."""
@@ -154,23 +153,21 @@ def walk(root: Path, *names: str, create: bool = False) -> Folder | None:
 
 
 def read_file(descriptor: int, path: Path, forbidden: int) -> bytes:
-    """The content of an open file that is one, is not too large, and that others have not these rights to."""
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        raise unreadable(path, "is no plain file", "keep the value itself here, as a file")
-    _check(path, status, forbidden)
-    if status.st_size > LARGEST:
-        raise too_large(path)
-    parts = []
-    while part := os.read(descriptor, LARGEST):
-        parts.append(part)
-        if sum(map(len, parts)) > LARGEST:
-            raise too_large(path)
-    return b"".join(parts)
-
-
-def too_large(path: Path) -> SourceFailed:
-    return unreadable(path, "is larger than 1 MiB, more than a secret can hold on a cluster", "use a volume for it")
+    """The content of an open file, which is closed; that it is one, is not too large, and that others have not these
+    rights to it, is seen first."""
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise unreadable(path, "is no plain file", "keep the value itself here, as a file")
+        _check(path, status, forbidden)
+        data = bytearray()
+        while len(data) <= LARGEST and (part := os.read(descriptor, LARGEST)):
+            data += part
+    finally:
+        os.close(descriptor)
+    if len(data) > LARGEST:
+        raise unreadable(path, "is larger than 1 MiB, more than a cluster's secret can hold", "use a volume for it")
+    return bytes(data)
 
 
 def _check(path: Path, status: os.stat_result, forbidden: int) -> None:

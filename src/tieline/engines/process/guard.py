@@ -3,8 +3,13 @@
 It exists so that a program never outlives its supervisor, and so that its end is written down even when nobody is
 left to read it. It is started as ``python -I -S guard.py FD`` and imports nothing of Tieline: starting it costs a few
 milliseconds. On FD (one end of a pair of sockets; only the supervisor holds the other) it reads one line of JSON:
-``argv``, ``env``, ``cwd``, ``output`` (appended to), ``result``. Then single letters: ``T`` (TERM to the program's
-group), ``K`` (KILL to everything). End of file means that the supervisor is gone: everything is killed at once.
+``argv``, ``env``, ``cwd``, ``output`` (a file, appended to), ``pipe`` (its two ends), ``result``. Then single letters:
+``T`` (TERM to the program's group), ``K`` (KILL to everything). End of file means that the supervisor is gone:
+everything is killed at once.
+
+What the program prints goes through the pipe, and the guard moves it on into the file: were the file itself its
+stdout, a shell's ``echo … > /dev/stderr`` would empty it. The bytes are spliced, so none is ever only in the guard's
+memory; the supervisor has the reading end too, and moves on what is left where the guard alone was killed.
 
 It is the subreaper of all that the program starts. When the program ends, that is written to the result file at once
 (by rename), then what it left running is killed; the same line of JSON is sent back on FD, for where the disk is full:
@@ -25,6 +30,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RESTORED = (*IGNORED, signal.SIGPIPE, signal.SIGQUIT, signal.SIGXFSZ)
+PORTION = 64 * 1024
 PATIENCE = 10.0
 """Seconds until a process that KILL does not end (a disk that hangs, another user's) is left alone."""
 
@@ -33,14 +39,16 @@ def prctl(option: int, value: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
-def read_order(fd: int) -> Any:
+def read_order(fd: int) -> tuple[Any, bytes]:
+    """The order, and the letters that came with it: a program may be ended before it has begun."""
     data = b""
-    while not data.endswith(b"\n"):
+    while b"\n" not in data:
         part = os.read(fd, 65536)
         if not part:
             sys.exit(0)
         data += part
-    return json.loads(data)
+    line, _, letters = data.partition(b"\n")
+    return json.loads(line), letters
 
 
 def is_gone(fd: int) -> bool:
@@ -51,7 +59,48 @@ def is_gone(fd: int) -> bool:
     return bool(poll.poll(0))
 
 
-def start(order: Any) -> tuple[int, str]:
+class Output:
+    """The way from the program's pipe into the file."""
+
+    def __init__(self, pipe: "list[int]", place: str) -> None:
+        self.reading, self.writing = pipe
+        os.set_blocking(self.reading, False)
+        self.file = os.open(place, os.O_WRONLY | os.O_CREAT, 0o600)
+        os.lseek(self.file, 0, os.SEEK_END)
+        self.is_stuck = False
+
+    def move(self, most: int = 64 * PORTION) -> bool:
+        """Move on what is there; False when nobody can write any more. A full disk is stuck: it waits in the pipe."""
+        self.is_stuck = False
+        moved = 0
+        while moved < most:
+            try:
+                count = os.splice(self.reading, self.file, PORTION)
+            except BlockingIOError:
+                return True
+            except OSError:
+                self.is_stuck = True
+                return True
+            if not count:
+                return False
+            moved += count
+        return True
+
+    def finish(self, patience: float) -> None:
+        """Move on all that is left; a disk that stays full is waited for only so long."""
+        until = time.monotonic() + patience
+        while self.move() and (self.is_stuck or is_readable(self.reading)) and time.monotonic() < until:
+            if self.is_stuck:
+                time.sleep(0.1)
+
+
+def is_readable(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return any(event & select.POLLIN for _, event in poll.poll(0))
+
+
+def start(order: Any, output: Output) -> tuple[int, str]:
     """The program's pid, or 0 and why it could not be started."""
     reading, writing = os.pipe()
     guard = os.getpid()
@@ -60,8 +109,9 @@ def start(order: Any) -> tuple[int, str]:
     except OSError as error:
         return 0, f"{error.errno}:{order['argv'][0]}: {error.strerror}"
     if pid == 0:
-        become(order, guard, reading, writing)
+        become(order, guard, reading, writing, output)
     os.close(writing)
+    os.close(output.writing)
     with os.fdopen(reading, "rb") as pipe:
         failure = pipe.read().decode("utf-8", "surrogateescape")
     if failure:
@@ -70,9 +120,9 @@ def start(order: Any) -> tuple[int, str]:
     return pid, ""
 
 
-def become(order: Any, guard: int, reading: int, writing: int) -> NoReturn:
+def become(order: Any, guard: int, reading: int, writing: int, output: Output) -> NoReturn:
     """In the child: its own session, its own output, then the program. Never returns."""
-    place = order["output"]
+    place = order["cwd"]
     try:
         os.close(reading)
         os.setsid()
@@ -81,11 +131,9 @@ def become(order: Any, guard: int, reading: int, writing: int) -> NoReturn:
             os._exit(1)
         for number in RESTORED:
             signal.signal(number, signal.SIG_DFL)
-        output = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        place = order["cwd"]
+        os.dup2(output.writing, 1)
+        os.dup2(output.writing, 2)
         os.chdir(place)
         place = order["argv"][0]
         os.execvpe(place, order["argv"], order["env"])  # noqa: S606
@@ -156,15 +204,18 @@ def reap() -> bool:
     return True
 
 
-def watch(fd: int, pid: int) -> tuple[int, str]:
-    """Until the program ends: its wait status, and what ended it."""
+def watch(fd: int, pid: int, letters: bytes, output: Output) -> tuple[int, str]:
+    """Until the program ends: its wait status, and what ended it. What it prints is moved on meanwhile."""
+    obey(pid, letters)
     pidfd = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     poll.register(fd, select.POLLIN)
     gone = False
+    listening = follow(poll, output, False)
     while True:
-        ready = {number for number, _ in poll.poll(1000)}
+        ready = {number for number, _ in poll.poll(1000 if listening else 100)}
+        listening = follow(poll, output, listening)
         if pidfd in ready:
             _, status = os.waitpid(pid, 0)
             killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
@@ -174,14 +225,21 @@ def watch(fd: int, pid: int) -> tuple[int, str]:
             if not letters:
                 gone = True
                 poll.unregister(fd)
-            if b"T" in letters:
-                signal_group(pid, signal.SIGTERM)
-            if b"K" in letters or gone:
-                os.kill(pid, signal.SIGKILL)
+            obey(pid, letters or b"K")
         while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
             if ended.si_pid == pid:
                 break
             os.waitpid(ended.si_pid, 0)  # an orphan that this process adopted
+
+
+def follow(poll: "select.poll", output: Output, listening: bool) -> bool:
+    """Move on what was printed; whether to be woken by more of it (not while the disk is full, nor after its end)."""
+    wanted = output.move() and not output.is_stuck
+    if wanted and not listening:
+        poll.register(output.reading, select.POLLIN)
+    if listening and not wanted:
+        poll.unregister(output.reading)
+    return wanted
 
 
 def receive(fd: int) -> bytes:
@@ -191,13 +249,15 @@ def receive(fd: int) -> bytes:
         return b""
 
 
-def signal_group(pid: int, number: int) -> None:
+def obey(pid: int, letters: bytes) -> None:
+    """Signal the program, which has not been waited for: its number is still its own."""
     try:
-        os.killpg(pid, number)
-    except ProcessLookupError:
-        pass
-    except PermissionError:
-        os.kill(pid, number)
+        if b"T" in letters:
+            os.killpg(pid, signal.SIGTERM)
+        if b"K" in letters:
+            os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return  # it has ended, or has become another user's: neither can be helped
 
 
 def write_result(path: str, result: dict[str, Any]) -> None:
@@ -223,18 +283,26 @@ def main() -> None:
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    order = read_order(fd)
+    order, letters = read_order(fd)
     if is_gone(fd):
         return
-    pid, failure = start(order)
-    if pid:
-        status, cause = watch(fd, pid)
+    pid, failure, output = 0, "", None
+    try:
+        output = Output(order["pipe"], order["output"])
+        pid, failure = start(order, output)
+    except OSError as error:
+        failure = f"{error.errno}:{order['output']}: {error.strerror}"
+    if pid and output:
+        status, cause = watch(fd, pid, letters, output)
+        output.finish(0)
         result = {"cause": cause, "status": status, "at": time.time()}
     else:
         code, _, text = failure.partition(":")
         result = {"cause": "not-started", "errno": int(code or 0), "error": text, "at": time.time()}
     write_result(order["result"], result)
     kill_all()
+    if output:
+        output.finish(PATIENCE)
     tell(fd, result)
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tieline.engines.process import guard
-from tieline.engines.process.programs import MARKER
+from tieline.engines.process.programs import GUARD_MARKER, MARKER
 
 LOOKS = 2
 """So many looks in a row must find nothing: a process that forks and ends during one look is not seen by it."""
@@ -30,24 +30,16 @@ def processes_of(uuid: str) -> set[int]:
 
 
 def has_guards(uuid: str) -> bool:
-    """Whether a guard of the run is still at work: it has nothing but the mark in its environment."""
-    mark = _mark(uuid) + b"\0"
-    return any(_environment(name) == mark for name in os.listdir("/proc") if name.isdecimal())
+    """Whether a guard of the run is still at work."""
+    return any(_is_marked(name, uuid, guards=True) for name in os.listdir("/proc") if name.isdecimal())
 
 
-def _mark(uuid: str) -> bytes:
-    return f"{MARKER}={uuid}".encode()
-
-
-def _environment(pid: str) -> bytes:
+def _is_marked(pid: str, uuid: str, *, guards: bool = False) -> bool:
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes()
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:  # it has ended, or is another user's
-        return b""
-
-
-def _is_marked(pid: str, uuid: str) -> bool:
-    return _mark(uuid) in _environment(pid).split(b"\0")
+        return False
+    return f"{MARKER}={uuid}".encode() in variables and (not guards or f"{GUARD_MARKER}=1".encode() in variables)
 
 
 def sweep(uuid: str, *, patience: float = 0.0) -> int:

@@ -57,9 +57,9 @@ def read_grace(path: Path) -> float | None:
     """The seconds between TERM and KILL that the one who asked for a stop wrote down; None: nobody did."""
     try:
         return float(path.read_text())
-    except FileNotFoundError:
+    except OSError:  # it is not there; or cannot be read just now, which is no reason to stop
         return None
-    except (OSError, ValueError):
+    except ValueError:
         return Controls().grace
 
 

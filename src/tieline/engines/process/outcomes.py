@@ -55,7 +55,7 @@ def after_end(ended: Ended, plan: Plan, why: Code | None, *, step: str = "") -> 
 
 def _signal_words(ended: Ended) -> str:
     if ended.cause == "guard-died":
-        return "SIGKILL, because the process that watches it was killed (out of memory?)"
+        return f"SIGKILL, because {ended.error}"
     name = next((known.name for known in signal.Signals if known == ended.signal), f"signal {ended.signal}")
     return f"{name} (out of memory?)" if ended.signal == signal.SIGKILL else name
 

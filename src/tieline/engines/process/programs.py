@@ -18,6 +18,9 @@ from typing import Any
 from tieline.engines.process import guard
 
 MARKER = "TIELINE_RUN_UUID"
+GUARD_MARKER = "TIELINE_GUARD"
+LOADER = "LD_LIBRARY_PATH"
+"""The one variable of the supervisor's that a guard gets: this Python may not start without it."""
 NOT_EXECUTABLE = (errno.EACCES, errno.ENOEXEC, errno.EPERM)
 GUARD_PATIENCE = guard.PATIENCE + 5.0
 
@@ -56,11 +59,48 @@ def ended_of(data: Mapping[str, Any]) -> Ended:
     return Ended(cause, os.waitstatus_to_exitcode(status))
 
 
+def guard_died(code: int) -> Ended:
+    """Nothing is known of the program but that the kernel killed it with its guard."""
+    how = "was killed (out of memory?)" if code == -signal.SIGKILL else f"ended with {code}"
+    return Ended("guard-died", 128 + signal.SIGKILL, int(signal.SIGKILL), f"the process that watches it {how}")
+
+
+def _guards_environment(uuid: str) -> dict[str, str]:
+    loader = os.environ.get(LOADER)
+    return {MARKER: uuid, GUARD_MARKER: "1", **({LOADER: loader} if loader else {})}
+
+
+class Left:
+    """What a program has printed and its guard, killed, has not moved on into the file."""
+
+    def __init__(self, reading: int, spool: Path) -> None:
+        self._reading, self._spool = reading, spool
+
+    def move(self) -> None:
+        """Move it on. The program is being killed by the kernel, and its last words are in the pipe."""
+        try:
+            os.set_blocking(self._reading, False)
+            with self._spool.open("r+b") as file:
+                file.seek(0, os.SEEK_END)
+                while os.splice(self._reading, file.fileno(), guard.PORTION):
+                    continue
+        except OSError:  # nothing is left (EAGAIN), or the disk is full: then the rest is told as not saved
+            return
+
+    def close(self) -> None:
+        if self._reading >= 0:
+            os.close(self._reading)
+            self._reading = -1
+
+
 class Guarded:
     """A program that is running, or has ended."""
 
-    def __init__(self, name: str, exit_path: Path, process: subprocess.Popen[bytes], line: socket.socket) -> None:
+    def __init__(
+        self, name: str, exit_path: Path, process: subprocess.Popen[bytes], line: socket.socket, left: Left
+    ) -> None:
         self.name = name
+        self._left = left
         self._exit_path = exit_path
         self._process = process
         self._line = line
@@ -75,23 +115,31 @@ class Guarded:
         Raises OSError where not even a guard can be started.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
+        reading, writing = os.pipe()
+        with theirs, os.fdopen(writing, "wb"):
             try:
                 process = subprocess.Popen(
                     [sys.executable, "-I", "-S", guard.__file__, str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=[theirs.fileno(), reading, writing],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    env={MARKER: env[MARKER]},
+                    env=_guards_environment(env[MARKER]),
                     start_new_session=True,
                     cwd="/",
                 )
             except BaseException:
                 ours.close()
+                os.close(reading)
                 raise
-        order = {"argv": list(argv), "env": dict(env), "cwd": cwd, "output": str(spool), "result": str(exit_path)}
-        running = cls(name, exit_path, process, ours)
+        order = {
+            "argv": list(argv),
+            "env": dict(env),
+            "cwd": cwd,
+            "output": str(spool),
+            "pipe": [reading, writing],
+            "result": str(exit_path),
+        }
+        running = cls(name, exit_path, process, ours, Left(reading, spool))
         running._send(json.dumps(order).encode() + b"\n")
         return running
 
@@ -104,8 +152,12 @@ class Guarded:
     def poll(self) -> Ended | None:
         """How it ended, or None while it runs. All that it started has ended then, too."""
         if self._ended is None and self._process.poll() is not None:
-            self._ended = read_exit(self._exit_path) or self._told() or Ended("guard-died", 137, int(signal.SIGKILL))
+            told = self._told()
+            if told is None:
+                self._left.move()
+            self._ended = read_exit(self._exit_path) or told or guard_died(self._process.returncode)
             self._line.close()
+            self._left.close()
         return self._ended
 
     def _told(self) -> Ended | None:
@@ -144,3 +196,4 @@ class Guarded:
                 self.kill_guard()
                 self.wait(GUARD_PATIENCE)
         self._line.close()
+        self._left.close()
