@@ -7,7 +7,7 @@ from html import escape
 
 Point = tuple[float, float]
 WIDTH, HEIGHT = 420, 300
-LEFT, RIGHT, TOP, BOTTOM = 62, 24, 44, 52
+LEFT, RIGHT, TOP, BOTTOM = 62, 34, 44, 52
 STEPS = (1, 2, 2.5, 5, 10)
 
 
@@ -46,7 +46,7 @@ def _panel(offset: int, title: str, points: Sequence[Point]) -> str:
             f'<text x="{across(0) - 8:.1f}" y="{up(y) + 4:.1f}" text-anchor="end">{y:g}</text>'
         )
     for x in x_marks:
-        parts.append(f'<text x="{across(x):.1f}" y="{up(0) + 18:.1f}" text-anchor="middle">{x / 1000:g}k</text>')
+        parts.append(f'<text x="{across(x):.1f}" y="{up(0) + 18:.1f}" text-anchor="middle">{x:,.0f}</text>')
     parts.append(
         f'<text x="{across(x_end / 2):.1f}" y="{HEIGHT - 12}" text-anchor="middle">connections in the catalog</text>'
     )

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -22,10 +23,10 @@ from tieline.app import runs as app_runs
 from tieline.app.deployment import load_deployment
 from tieline.app.home import HomeFolder
 from tieline.app.outputs import push, stored
-from tieline.app.submit import Accepted, Wanted, accept, carry_out, prepare
+from tieline.app.submit import Accepted, Wanted, accept, carry_out, detach, prepare
 from tieline.engines.base import Controls
 from tieline.engines.process.folders import RunFolder
-from tieline.engines.process.leftovers import processes_of
+from tieline.engines.process.leftovers import processes_of, sweep
 from tieline.model.plan import Plan, Step
 from tieline.model.run import Event, Run, Status
 from tieline.runs.record import Record
@@ -170,8 +171,53 @@ class ProcessHandle:
         return self._accepted.folder
 
 
+class ApartHandle(ProcessHandle):
+    """A run whose supervisor is a process of its own, and may be killed."""
+
+    supervisor = 0
+
+    def start(self) -> None:
+        self.supervisor = detach(self._accepted)
+
+    def run(self) -> Run:
+        with Record.open(self.home.database) as record:
+            return record.get(self.uuid)
+
+    def is_under_way(self) -> bool:
+        return is_alive(self.supervisor)
+
+    def die(self) -> None:
+        """``kill -9`` of the supervisor; what recovers is up to the test."""
+        os.kill(self.supervisor, signal.SIGKILL)
+        eventually(lambda: not self.is_under_way())
+
+    def wait(self, patience: float = PATIENCE) -> Run:
+        with Record.open(self.home.database) as record:
+            run = app_runs.wait(self.home, record, record.get(self.uuid), patience)
+        assert run.status.is_final, run
+        eventually(lambda: not self.is_under_way())
+        assert self.leftovers() == 0
+        return run
+
+    def kill(self) -> None:
+        if self.supervisor:
+            with suppress(ProcessLookupError):
+                os.kill(self.supervisor, signal.SIGKILL)
+            sweep(self.uuid)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def _holds(found: Mapping[str, bytes], folder: str) -> bool:
     return any(name.startswith(folder) and name != folder for name in found)
+
+
+H = TypeVar("H", bound=ProcessHandle)
 
 
 class ProcessEngine:
@@ -203,6 +249,32 @@ class ProcessEngine:
         **params: Any,
     ) -> ProcessHandle:
         """Accept a job (a container's script, or a whole file) and have it carried out; ``before`` that, do this."""
+        handle = ProcessHandle(self._accepted(job, connections, catalog, params))
+        return self._begun(handle, before)
+
+    def submit_apart(
+        self,
+        job: str | Mapping[str, Any],
+        *,
+        catalog: Mapping[str, Any] | None = None,
+        before: Callable[[ProcessHandle], object] = bool,
+    ) -> ApartHandle:
+        """The same, with a supervisor that the test may kill."""
+        return self._begun(ApartHandle(self._accepted(job, (), catalog, {})), before)
+
+    def _begun(self, handle: H, before: Callable[[ProcessHandle], object]) -> H:
+        self._handles.append(handle)
+        before(handle)
+        handle.start()
+        return handle
+
+    def _accepted(
+        self,
+        job: str | Mapping[str, Any],
+        connections: Sequence[Mapping[str, Any]],
+        catalog: Mapping[str, Any] | None,
+        params: Mapping[str, Any],
+    ) -> Accepted:
         whole = component(job) if isinstance(job, str) else job
         shared = {"name": "shared", "kind": "host_path", "schema": self._volume(self.shared)}
         deployment = {
@@ -213,11 +285,7 @@ class ProcessEngine:
         file = self.write("job.yaml", json.dumps(whole))
         config = self.write("tieline.yaml", json.dumps(deployment))
         prepared = prepare(Wanted(file, params), load_deployment(config, self.home), self.home)
-        handle = ProcessHandle(accept(prepared, self.home))
-        self._handles.append(handle)
-        before(handle)
-        handle.start()
-        return handle
+        return accept(prepared, self.home)
 
     @staticmethod
     def _volume(folder: Path) -> dict[str, str]:

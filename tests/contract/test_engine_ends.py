@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_harness import ENGINES, ProcessEngine, component, eventually, opened_engine, shell
+from engine_harness import ENGINES, ProcessEngine, component, eventually, is_alive, opened_engine, shell
 
 from tieline.errors import Code, Refused
 from tieline.model.run import Run, Status
@@ -148,14 +148,6 @@ def test_what_a_job_left_running_ends_with_it(engine: ProcessEngine) -> None:
     assert len(times) == 6
     pids = [int(path.read_text()) for path in times]
     assert [pid for pid in pids if is_alive(pid)] == []
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
 
 
 def test_what_is_left_does_not_keep_a_job_from_ending(engine: ProcessEngine) -> None:

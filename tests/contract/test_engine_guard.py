@@ -124,15 +124,20 @@ def test_a_guard_that_stands_still_keeps_nothing_from_ending(
     programs: Programs, uuid: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "GUARD_PATIENCE", 0.2)
-    program = programs.start("echo $$ > begun; sleep 600")
+    program = programs.start("echo $$ > begun; until [ -e go ]; do sleep 0.01; done; echo said; touch done; exec sleep 600")
     eventually((programs.folder / "begun").exists)
     os.kill(programs.guard(), signal.SIGSTOP)
+    (programs.folder / "go").touch()
+    eventually((programs.folder / "done").exists)
+    assert programs.spool.read_bytes() == b""
     controls = Controls(grace=0)
     controls.stop.set()
     told: list[Code] = []
     found, why = watch(program, Limits(controls, tmp_path / "stop"), ending=told.append, tick=lambda: None)
     assert (found.cause, why, told) == ("guard-died", Code.STOPPED, [Code.STOPPED])
     eventually(lambda: not processes_of(uuid))
+    assert program.close() == 0
+    assert programs.spool.read_bytes() == b"said\n", "the supervisor has the other end of its output"
 
 
 def test_a_stop_file_that_cannot_be_read_is_no_stop(tmp_path: Path) -> None:
@@ -157,8 +162,8 @@ def test_a_supervisor_with_many_open_files(programs: Programs) -> None:
 
 def test_a_program_inherits_nothing_but_its_output(programs: Programs) -> None:
     """Were the guard's line among it, the guard would never see its end."""
-    ended(programs.start("readlink /proc/self/fd/*; ls /proc/$$/fd | xargs"))
-    assert programs.spool.read_text().split("\n")[-2] == "0 1 2"
+    ended(programs.start("ls /proc/$$/fd | xargs"))
+    assert programs.spool.read_text() == "0 1 2\n"
     mode = programs.spool.stat().st_mode & 0o777
     assert mode == 0o600
 
@@ -177,9 +182,9 @@ def test_a_kill_reaches_what_forks_without_end(programs: Programs, uuid: str) ->
 
 def test_closing_ends_a_program_that_runs(programs: Programs, uuid: str) -> None:
     program = programs.start("sleep 600")
-    program.close()
+    program.end()
     assert processes_of(uuid) == set()
-    program.close()
+    assert (program.close(), program.close()) == (0, 0)
 
 
 def test_sweeping_kills_what_has_the_mark_and_nothing_else(uuid: str, tmp_path: Path) -> None:
@@ -201,3 +206,21 @@ print(sweep("{uuid}"), child.wait(), below.wait(), flush=True)
     assert not has_guards(uuid)
     other.kill()
     other.wait()
+
+
+def test_a_program_may_open_its_output_anew(programs: Programs) -> None:
+    """As shells do for ``> /dev/stderr``, and tee: nothing that was printed before is lost."""
+    program = programs.start("echo one; echo two > /dev/stderr; echo three | tee /dev/stderr; echo four > /dev/stdout")
+    assert ended(program) == Ended("exited", 0)
+    assert programs.spool.read_bytes() == b"one\ntwo\nthree\nthree\nfour\n"
+
+
+def test_output_that_fits_on_no_disk_is_counted(programs: Programs) -> None:
+    """(``/dev/full`` is a disk that is always full.) The program waits, and is ended like any other."""
+    programs.spool.symlink_to("/dev/full")
+    program = programs.start("echo lost; sleep 600")
+    assert program.wait(0.5) is None
+    os.kill(programs.guard(), signal.SIGKILL)
+    ended(program)
+    sweep(programs.uuid)
+    assert program.close() == 5

@@ -1,5 +1,7 @@
-"""A real MariaDB. Users: ``owner`` (all of ``shop``), ``reader`` (may SELECT ``shop.orders``), ``nothing`` (may log in),
-each with ``PASSWORD``; ``open`` has no password. As root, it runs as a system user.
+"""A real MariaDB. As root, it runs as a system user.
+
+Users: ``owner`` (all of ``shop``), ``reader`` (may SELECT ``shop.orders``), ``nothing`` (may log in), each with
+``PASSWORD``; ``open`` has no password.
 """
 
 from __future__ import annotations
@@ -65,7 +67,8 @@ def mariadb_server(tls: tuple[Path, Path] | None = None, more: Sequence[str] = (
         server = Mariadb(folder, free_port())
         argv = [program, "--no-defaults", data, f"--port={server.port}", "--bind-address=127.0.0.1",
                 f"--socket={server.socket}", f"--pid-file={folder / 'pid'}", "--innodb-flush-log-at-trx-commit=0",
-                "--innodb-buffer-pool-size=16M", "--skip-name-resolve", *_encrypted(folder, tls, user), *more]  # fmt: skip
+                "--innodb-buffer-pool-size=16M", "--skip-name-resolve", *_encrypted(folder, tls, user),
+                *more]  # fmt: skip
         with running(argv, folder / "server.log", lambda: server.socket.exists() and listens(server.port), user=user):
             if "--skip-grant-tables" not in more:
                 server.sql(SETUP)

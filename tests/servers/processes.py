@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,9 @@ def end(process: subprocess.Popen[bytes], grace: float = 10.0) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def need_module(module: str, package: str) -> None:
+    """A Python module that is not among Tieline's own requirements."""
+    if find_spec(module) is None:
+        absent(f"{module} is not installed: pip install '{package}'")

@@ -1,4 +1,4 @@
-"""What must hold of every catalog and every job, whatever its bytes are: success, or problems with a message and a place."""
+"""What must hold of every catalog and job, whatever its bytes are: success, or problems with a message and a place."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from hypothesis import currently_in_test_context, note
 
 from tieline.compile.catalog import Home, read_catalog
 from tieline.compile.jobs import read_job
@@ -53,15 +55,18 @@ def shared_catalog() -> Catalog:
 def told(raw: bytes | str, use: Callable[[Document], None], file: str = "f.yaml") -> TielineError | None:
     """Read and use a document; its error, found to be well-told, or None."""
     began = time.monotonic()
+    if currently_in_test_context():
+        note(repr(raw[:4000]))
+    refused: TielineError | None = None
     try:
         use(parse_document(raw, file))
-        return None
     except TielineError as error:
-        assert error.problems
-        well_told(error.problems, raw, file)
-        return error
-    finally:
-        assert time.monotonic() - began < LONGEST
+        refused = error
+    assert time.monotonic() - began < LONGEST
+    if refused is not None:
+        assert refused.problems
+        well_told(refused.problems, raw, file)
+    return refused
 
 
 def well_told(problems: tuple[Problem, ...] | list[Problem], raw: bytes | str, file: str) -> None:

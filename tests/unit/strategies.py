@@ -15,8 +15,10 @@ import yaml
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from tieline.compile import support
 from tieline.kinds import registry
 from tieline.kinds.base import Kind
+from tieline.model import job
 
 Draw = Callable[..., Any]
 
@@ -98,10 +100,10 @@ TEMPLATES = (
     "{{ '\\x00' }}", "{{ '../..' }}", "{{ 1e999 }}", "{{ -1e999 + 1e999 }}", "{{ 10 ** 400 }}", "{{ 1 / 0 }}",
     "{{ undefined_name }}", "{{ lrr }}", "{{", "{{ }}", "{{ lr", "{% if %}", "{% endfor %}", "{{ lr }} {{", "}}", "{#",
     "{{ lr | nofilter }}", "{{ lr is notest }}", "{{ lr() }}", "{{ params['x'] }}", "{{ range }}", "{{ dict }}",
-    "{{ loop }}", "{{ self }}", "{{ 'é' | upper }}", "{{ 'a\nb' }}", "{% raw %}{{ lr }}{% endraw %}", "{{ (-1) ** 0.5 }}",
+    "{{ loop }}", "{{ self }}", "{{ 'é' | upper }}", "{{ 'a\nb' }}", "{% raw %}{{ lr }}{% endraw %}",
+    "{{ (-1) ** 0.5 }}",
     "{{ xs | map('string') }}", "{{ '{{ lr }}' }}", "{{ '%d%%' % n }}", "{{ '\\q' }}", *RUNS_CODE, *EATS_MEMORY,
 )  # fmt: skip
-
 
 
 def among(items: Sequence[Any]) -> st.SearchStrategy[Any]:
@@ -112,8 +114,9 @@ def among(items: Sequence[Any]) -> st.SearchStrategy[Any]:
 nasty_text = among(NASTY_TEXT)
 templates = st.one_of(among(TEMPLATES), st.tuples(among(TEMPLATES), among(TEMPLATES)).map("-".join))
 any_text = st.one_of(
-    nasty_text, templates, st.text(max_size=20), st.text(st.characters(min_codepoint=0, max_codepoint=0x10FFFF), max_size=8)
-)  # fmt: skip
+    nasty_text, templates, st.text(max_size=20), st.text(st.characters(max_codepoint=0x10FFFF), max_size=8)
+)
+words = st.one_of(st.deferred(lambda: good_text), any_text)
 good_text = among((*GOOD_NAMES, *GOOD_TEXT))
 numbers = st.one_of(
     st.integers(-3, 40), st.integers(), st.floats(),
@@ -122,9 +125,9 @@ numbers = st.one_of(
 scalars = st.one_of(st.none(), st.booleans(), numbers, good_text, any_text)
 values = st.recursive(
     scalars,
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.one_of(good_text, any_text), inner, max_size=3)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(words, inner, max_size=3)),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 def in_words(data: Any) -> st.SearchStrategy[str]:
@@ -154,11 +157,30 @@ def _json(data: Any) -> str:
 
 
 def mostly(right: st.SearchStrategy[Any], wrong: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Right nine times of ten, so that documents get far enough to meet the later stages."""
-    return st.integers(0, 9).flatmap(lambda number: right if number else wrong)
+    """Right so often that most documents get as far as the later stages (hypothesis likes 0 too much to ask for it)."""
+    return st.integers(0, 49).flatmap(lambda number: wrong if number == 37 else right)
 
 
-def of_annotation(annotation: Any, known: st.SearchStrategy[str], depth: int) -> st.SearchStrategy[Any]:
+CONNECTIONS = among(("data", "claim", "code", "key", "db", "one", "two", "bucket", "warehouse", "own", "artifacts"))
+CHANNELS = among(("team", "mail"))
+NAMED = {
+    "connection": CONNECTIONS, "connections": st.lists(CONNECTIONS, max_size=3), "queue": st.just("gpu"),
+    "notifications": st.lists(st.fixed_dictionaries({"connections": st.lists(CHANNELS, max_size=2)}), max_size=2),
+    "hooks": st.lists(st.fixed_dictionaries({"connection": CHANNELS}), max_size=2), "presets": st.just(["small"]),
+}  # fmt: skip
+"""Fields of a job that name something of the catalog: mostly something that is there."""
+
+
+GLOBALS = among((
+    "{{ globals.uuid }}", "{{ globals.name }}-x", "{{ globals.run_outputs_path }}/a", "x{{ globals.name | upper }}",
+    "{% if globals.uuid %}a{% endif %}", "{{ [globals.name, 1] | join('-') }}", "{{ globals.artifacts_path }}",
+))  # fmt: skip
+"""Templates that any job may have."""
+
+
+def of_annotation(
+    annotation: Any, known: st.SearchStrategy[str], depth: int, rules: Sequence[Any] = ()
+) -> st.SearchStrategy[Any]:
     """Values that a field with this annotation may have (as far as its type says)."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -172,9 +194,18 @@ def of_annotation(annotation: Any, known: st.SearchStrategy[str], depth: int) ->
     if origin is dict:
         return st.dictionaries(known, of_annotation(arguments[1], known, depth), max_size=3)
     if hasattr(annotation, "__metadata__"):
-        return of_annotation(arguments[0], known, depth)
-    plain = {str: st.one_of(known, templates), int: st.integers(-1, 70), float: st.floats(), bool: st.booleans()}
+        return of_annotation(arguments[0], known, depth, annotation.__metadata__)
+    plain = {str: _text(known, rules), int: st.integers(-1, 70), float: st.floats(), bool: st.booleans()}
     return plain.get(annotation, values)
+
+
+def _text(known: st.SearchStrategy[str], rules: Sequence[Any]) -> st.SearchStrategy[str]:
+    """Text for a field: where it has to match something, mostly text that does."""
+    deeper = [inner for rule in rules for inner in getattr(rule, "metadata", ())]
+    for rule in (*rules, *deeper):
+        if isinstance(pattern := getattr(rule, "pattern", None), str):
+            return mostly(st.from_regex(pattern, fullmatch=True), known)
+    return mostly(st.one_of(known, known, known, GLOBALS), templates)
 
 
 @st.composite
@@ -182,12 +213,16 @@ def of_form(draw: Draw, form: type[BaseModel], known: st.SearchStrategy[str], de
     """Data for a form: what it requires, some of what it allows, in either spelling; now and then something wrong."""
     data: dict[str, Any] = {}
     fields = form.model_fields
-    chosen = draw(st.sets(st.sampled_from(sorted(fields)), max_size=5)) if fields else set()
+    carried_out = sorted(name for name in fields if support.of(form, name).level is not support.Level.REFUSED)
+    chosen = draw(st.sets(mostly(among(carried_out), among(sorted(fields))), max_size=5)) if carried_out else set()
     for name, info in fields.items():
         if name in chosen or info.is_required():
             spelt = draw(st.sampled_from([info.alias or name, info.alias or name, name]))
-            data[spelt] = draw(mostly(of_annotation(info.annotation, known, depth), values))
-    if draw(st.integers(0, 19)) == 0:
+            right = of_annotation(info.annotation, known, depth, info.metadata)
+            if name in NAMED and form.__module__ == job.__name__:
+                right = mostly(NAMED[name], right)
+            data[spelt] = draw(mostly(right, values))
+    if draw(st.integers(0, 49)) == 37:
         data[draw(any_text)] = draw(values)
     return data
 

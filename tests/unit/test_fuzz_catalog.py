@@ -44,7 +44,7 @@ SEEDS = [
 ]  # fmt: skip
 EXAMPLES: list[Any] = [dict(example) for kind in all_kinds() for example in kind.examples]
 KINDS = all_kinds()
-names = st.one_of(good_text, nasty_text)
+names = mostly(good_text, nasty_text)
 
 
 def catalog_of(connection: Any) -> dict[str, Any]:

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import VALID, shared_catalog, told, user_of_jobs, valid
-from strategies import among, any_text, damaged, good_text, in_words, nasty_text, of_form, scratched, soup, templates, values
+from strategies import (
+    among,
+    any_text,
+    damaged,
+    good_text,
+    in_words,
+    mostly,
+    nasty_text,
+    of_form,
+    scratched,
+    soup,
+    templates,
+    values,
+)
 
+from tieline.compile.values import ALIASES, CONVERTERS
 from tieline.model.job import IO, Component, Init, Operation
 
 CATALOG = shared_catalog()
 FILES = ("job.yaml", "service.yaml", "operation.yaml", "reference.yaml")
 use_job = user_of_jobs(CATALOG)
-names = st.one_of(good_text, good_text, nasty_text)
+names = mostly(good_text, nasty_text)
 SMALL = {"kind": "component", "run": {"kind": "job", "container": {"command": ["main"]}}}
 
 
@@ -39,24 +54,22 @@ def test_valid_files_with_damaged_nodes(text: str) -> None:
     told(text, use_job)
 
 
-@given(of_form(Component, names).flatmap(in_words))
+@given(of_form(Component, names, 7).flatmap(in_words))
 def test_components_made_from_the_forms(text: str) -> None:
     told(text, use_job)
 
 
-REFUSED = ("matrix", "schedule", "joins", "events", "dependencies", "trigger", "conditions", "build", "template")
-
-
 @st.composite
 def operations(draw: Any) -> dict[str, Any]:
-    """An operation with a component inside, mostly without what is refused by name."""
-    operation = draw(of_form(Operation, names, 3))
-    if draw(st.integers(0, 9)):
-        operation = {key: value for key, value in operation.items() if key not in REFUSED and "ef" not in key}
+    """An operation with a component inside."""
+    operation = draw(of_form(Operation, names, 5))
+    inline = st.one_of(of_form(Component, names, 6), among([SMALL, valid("operation.yaml")["component"]]))
+    references = {"component", "path_ref", "pathRef", "url_ref", "urlRef"}
     return {
-        **operation,
+        **{key: value for key, value in operation.items() if key not in references},
         "kind": "operation",
-        "component": draw(st.one_of(of_form(Component, names, 4), among([SMALL, valid("job.yaml")]))),
+        "component": draw(inline),
+        "params": draw(st.dictionaries(st.sampled_from(["lr", "n", "images", "x"]), values, max_size=3)),
     }
 
 
@@ -69,14 +82,26 @@ def job_with(**run: Any) -> dict[str, Any]:
     return {"kind": "component", "run": {"kind": "job", "container": {"command": ["main"]}, **run}}
 
 
-@given(st.lists(of_form(Init, names, 3), max_size=3).map(lambda init: job_with(init=init)).flatmap(in_words))
+@given(st.lists(of_form(Init, names, 4), max_size=3).map(lambda init: job_with(init=init)).flatmap(in_words))
 def test_init_entries_made_from_the_form(text: str) -> None:
     told(text, use_job)
 
 
+@st.composite
+def inputs(draw: Any) -> dict[str, Any]:
+    """A job with inputs of known names, which its arguments use."""
+    made = [draw(of_form(IO, names, 3)) | {"name": name} for name in "abc"]
+    for io in made:
+        io["value"] = draw(values)
+        if draw(st.integers(0, 3)):
+            io["type"] = draw(mostly(among([*CONVERTERS, *ALIASES]), any_text))
+    arguments = ["{{ a }}", "{{ params.b.as_arg }}", "{{ params.as_args }}", "{{ c }}-{{ params.c.as_str }}"]
+    return {**job_with(container={"command": ["main"], "args": arguments}), "inputs": made}
+
+
 @given(
-    st.lists(of_form(IO, names, 3), max_size=4).map(lambda inputs: {**job_with(), "inputs": inputs}).flatmap(in_words),
-    st.dictionaries(names, st.one_of(any_text, values), max_size=3),
+    inputs().flatmap(in_words),
+    st.dictionaries(mostly(among("abc"), any_text), st.one_of(any_text, values), max_size=3),
 )
 def test_inputs_and_the_values_of_a_command_line(text: str, params: dict[str, Any]) -> None:
     told(text, user_of_jobs(CATALOG, params))
@@ -96,11 +121,4 @@ def test_any_text_in_any_place(word: str, place: str) -> None:
         "param": {**job_with(), "inputs": [{"name": "lr", "value": word, "validation": {"regex": word}}]},
         "queue": {**job_with(), "queue": word, "tags": [word], "namespace": word},
     }
-    for text in (_words(jobs[place]),):
-        told(text, use_job)
-
-
-def _words(data: Any) -> str:
-    import json
-
-    return json.dumps(data)
+    told(json.dumps(jobs[place]), use_job)

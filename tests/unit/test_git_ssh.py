@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from servers.processes import needed
 from tieline.errors import StepFailed
-from tieline.git.known_hosts import name_of, write_pinned
+from tieline.git.known_hosts import is_recorded, name_of, write_pinned
 from tieline.git.ssh import _Target
 from tieline.git.ssh_key import private_key
 from tieline.git.url import ssh_place
@@ -18,7 +19,7 @@ LINE = "example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsa
 
 
 def make(path: Path, passphrase: str, *form: str) -> Secret:
-    command = ["ssh-keygen", "-q", "-N", passphrase, "-C", "", "-f", str(path), *form]
+    command = [needed("ssh-keygen", "openssh-client"), "-q", "-N", passphrase, "-C", "", "-f", str(path), *form]
     subprocess.run(command, check=True)
     return Secret(path.read_bytes())
 
@@ -74,6 +75,19 @@ def test_what_is_no_line_of_one(tmp_path: Path, text: str) -> None:
 def test_what_a_server_is_called() -> None:
     assert name_of("Example.org", 22) == "example.org"
     assert name_of("::1", 2222) == "[::1]:2222"
+
+
+def test_a_server_is_found_also_under_its_hashed_name(tmp_path: Path) -> None:
+    needed("ssh-keygen", "openssh-client")
+    hosts = tmp_path / "hosts"
+    hosts.write_text(f"{LINE}\n[example.net]:2222 {LINE.partition(' ')[2]}\n")
+    for _ in range(2):
+        assert is_recorded(hosts, name_of("Example.org", 22))
+        assert is_recorded(hosts, name_of("example.net", 2222))
+        assert not is_recorded(hosts, name_of("example.net", 22))
+        subprocess.run(["ssh-keygen", "-q", "-H", "-f", hosts], check=True, capture_output=True)
+    assert "example" not in hosts.read_text()
+    assert not is_recorded(tmp_path / "none", "example.org")
 
 
 HERE = {"url": "ssh://git@a:2222/x", "host": "a", "port": 2222, "user": "git"}

@@ -31,10 +31,9 @@ def _value(connection: Connection, source: str | Source) -> str | None:
     return connection.read_bytes(source).decode("utf-8", "surrogateescape") if source in connection else None
 
 
-def _file(entry: str, beside: str = "") -> Source:
-    """The path of the entry's file; ``beside``: where there is this one, too."""
-    there = {entry, beside or entry}
-    return lambda connection: str(connection.file(entry)) if there <= set(connection) else None
+def _file(entry: str) -> Source:
+    """The path of the entry's file."""
+    return lambda connection: str(connection.file(entry)) if entry in connection else None
 
 
 def _folder_of(entry: str) -> Source:
@@ -45,36 +44,6 @@ def _folder_of(entry: str) -> Source:
 def _first(*sources: str | Source) -> Source:
     """The first of these that there is."""
     return lambda connection: next((value for s in sources if (value := _value(connection, s)) is not None), None)
-
-
-def _tls(on: str, off: str) -> Source:
-    """One word or the other, where the entry ``tls`` says which."""
-    return lambda connection: {"true": on, "false": off}.get(connection.get("tls", ""))
-
-
-def _ssh_command(connection: Connection) -> str | None:
-    """``ssh`` with the connection's key and no other, without questions and the user's own settings. Host keys are
-    strict, where the connection has them; else the first one that a server shows is accepted."""
-    if "private-key" not in connection:
-        return None
-    from shlex import join
-
-    known = "known-hosts" in connection
-    options = [f"IdentityFile={_quoted(connection, 'private-key')}", "IdentitiesOnly=yes", "BatchMode=yes"]
-    if known:
-        options += [f"UserKnownHostsFile={_quoted(connection, 'known-hosts')}", "GlobalKnownHostsFile=/dev/null"]
-    options.append(f"StrictHostKeyChecking={'yes' if known else 'accept-new'}")
-    command = ["ssh", "-F", "none", *(part for option in options for part in ("-o", option))]
-    for flag, entry in (("-p", "port"), ("-l", "username")):
-        if entry in connection:
-            command += [flag, connection[entry]]
-    return join(command)
-
-
-def _quoted(connection: Connection, entry: str) -> str:
-    """The path of a file in an option of ssh, which takes it apart at spaces and expands ``%``."""
-    path = str(connection.file(entry)).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    return f'"{path}"'
 
 
 _AWS: Table = {
@@ -101,11 +70,11 @@ _BY_TYPE: Mapping[str, Table] = {
         "AZURE_CLIENT_SECRET": "client-secret",
     },
     "git": {
-        "GIT_ASKPASS": _file("askpass", beside="password"),
-        "GIT_SSH_COMMAND": _ssh_command,
+        "GIT_ASKPASS": _file("askpass"),
+        "GIT_SSH_COMMAND": "ssh-command",
         "GIT_SSL_CAINFO": "ca-bundle",
     },
-    "ssh": {"GIT_SSH_COMMAND": _ssh_command},
+    "ssh": {"GIT_SSH_COMMAND": "ssh-command"},
     "registry": {"DOCKER_CONFIG": _folder_of("config.json"), "REGISTRY_AUTH_FILE": _file("config.json")},
     "aws": {**_AWS, "AWS_ENDPOINT_URL": "endpoint"},
     "gcp": _GOOGLE,
@@ -122,7 +91,10 @@ _BY_TYPE: Mapping[str, Table] = {
         "PGDATABASE": "database",
         "PGUSER": "username",
         "PGPASSWORD": "password",
-        "PGSSLMODE": _tls("require", "disable"),
+        "PGSSLMODE": "sslmode",
+        "PGSSLROOTCERT": "sslrootcert",
+        "PGSSLCERT": "sslcert",
+        "PGSSLKEY": "sslkey",
     },
     "mysql": {
         "MYSQL_HOST": "host",
@@ -145,7 +117,7 @@ _BY_TYPE: Mapping[str, Table] = {
         "VSQL_DATABASE": "database",
         "VSQL_USER": "username",
         "VSQL_PASSWORD": "password",
-        "VSQL_SSLMODE": _tls("require", "disable"),
+        "VSQL_SSLMODE": "sslmode",
     },
     "redis": {"REDIS_URL": "uri", "REDISCLI_AUTH": "password"},
     "mongodb": {"MONGODB_URI": "uri"},

@@ -29,13 +29,14 @@ connections = LazyGroup(
     {
         "list": Entry("connections:list_", "List connections."),
         "show": Entry("connections:show", "Show all that the catalog says about one, and what a job gets from it."),
+        "test": Entry("connections_test:test", "Test connections: what each operation proves, or what to mend."),
     },
     default="list",
 )
 RECENT = 5
 
 
-def _viewed(config: Path | None, namespace: str | None, home: HomeFolder) -> tuple[Deployment, View]:
+def viewed(config: Path | None, namespace: str | None, home: HomeFolder) -> tuple[Deployment, View]:
     from tieline.app.catalogs import view_of
     from tieline.app.deployment import load_deployment
 
@@ -71,7 +72,7 @@ def list_(
     from tieline.app.home import HomeFolder
     from tieline.cli.tables import show_table
 
-    deployment, view = _viewed(config, namespace, HomeFolder.find())
+    deployment, view = viewed(config, namespace, HomeFolder.find())
     found = matching(view, kinds, tags, " ".join(words))
     if output == "json":
         out_json([summary(connection, deployment, view) for connection in found])
@@ -102,7 +103,7 @@ def show(name: str, namespace: str | None, config: Path | None, output: str) -> 
     from tieline.app.shapes import run_json
 
     home = HomeFolder.find()
-    deployment, view = _viewed(config, namespace, home)
+    deployment, view = viewed(config, namespace, home)
     connection = find(view, name)
     used = _used_by(home, name, namespace)
     if output == "json":

@@ -215,7 +215,9 @@ def _with_presets(job: Job, names: Any, load_preset: Loader) -> Job:
         issue = Issue(("presets",), Code.TOO_LARGE, f"there are more than {MAX_PRESETS} presets", "merge some")
         raise InvalidInput(*job.problems([issue]))
     for index, name in enumerate(listed):
-        if not isinstance(name, str) or not PRESET_NAME.fullmatch(name):
+        if not isinstance(name, str):
+            continue  # its shape is judged with all others
+        if not PRESET_NAME.fullmatch(name):
             hint = "write the name of a file in the deployment's presets folder, without its suffix"
             issue = Issue(("presets", index), Code.BAD_NAME, f"{name!r} is no preset's name", hint)
             raise InvalidInput(*job.problems([issue]))

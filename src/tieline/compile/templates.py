@@ -141,7 +141,9 @@ def _told(context: Mapping[str, Any]) -> Iterator[None]:
     except UndefinedError as error:
         raise _undefined(str(error.message), context) from None
     except SecurityError as error:
-        raise TemplateProblem(Code.BAD_TEMPLATE, f"not allowed in a template: {error}", "keep it simple") from None
+        raise TemplateProblem(
+            Code.BAD_TEMPLATE, f"not allowed in a template: {_short(error)}", "keep it simple"
+        ) from None
     except Unfit as error:
         raise TemplateProblem(Code.BAD_TEMPLATE, f"renders to no plain value: {error}", "make it text") from None
     except TemplateError as error:
@@ -155,7 +157,7 @@ def _told(context: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _short(error: Exception) -> str:
-    text = str(error) or type(error).__name__
+    text = str(error).rstrip(".") or type(error).__name__
     return text if len(text) < 160 else text[:157] + "…"
 
 

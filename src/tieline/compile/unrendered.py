@@ -19,8 +19,8 @@ JUDGED_LATER = ("inputs", "outputs", "description")
 READ_FIRST = frozenset({"mount", "presets", "patchstrategy", "pathref", "strictparams"})
 READ_FIRST_ITSELF = frozenset({"params", "component", "runpatch"})
 """What an operation says about its own reading: as a whole, or with templates inside that are rendered later."""
-MAX_TEMPLATES = 10_000
-"""Of one job: each costs a parser about a millisecond."""
+MAX_TEMPLATES = 5_000
+"""Of one job: Jinja takes about two milliseconds for each."""
 
 Found = tuple[FieldPath, str]
 

@@ -117,7 +117,7 @@ def parse_document(raw: bytes | str, file: str) -> Document:
     """Build a document from bytes (UTF-8, with or without a BOM) or text. Raises InvalidInput."""
     if len(raw) > MAX_BYTES:
         raise _refusal(Code.TOO_LARGE, f"is larger than {MAX_BYTES >> 20} MiB", "split it", Place(file))
-    text = raw if isinstance(raw, str) else _decode(raw, file)
+    text = raw.removeprefix("\ufeff") if isinstance(raw, str) else _decode(raw, file)
     try:
         builder = _Builder(text, file)
         data = builder.build()

@@ -7,6 +7,7 @@ later, of whatever type, is refused until somebody takes the recorded one out.
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 from tieline.errors import Code, StepFailed
@@ -51,6 +52,14 @@ def open_recorded(path: Path) -> None:
     except OSError as error:
         message = f"cannot write the servers' keys into {path}: {error.strerror}"
         raise StepFailed.of(Code.CLONE_FAILED, message, "check its rights and the disk") from None
+
+
+def is_recorded(path: Path, name: str) -> bool:
+    """Whether the file has a key of this server (by its :func:`name_of`), of whatever type; hashed names count too."""
+    found = subprocess.run(
+        ["ssh-keygen", "-F", name, "-f", str(path)], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    return bool(found.stdout.strip())
 
 
 def _refusal(wrong: str, hint: str) -> StepFailed:

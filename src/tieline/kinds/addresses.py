@@ -17,7 +17,7 @@ _JDBC_HOST = re.compile(r"//(?:[^@/;?]*@)?(\[[^\]]*\]|[^:/;?,]*)(?::([0-9]+))?|@
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The parts of a URI; of several hosts, the first. ``base``: the URI without its user."""
+    """The parts of a URI, decoded; of several hosts, the first. ``base``: the URI as it is, without its user."""
 
     scheme: str
     host: str | None
@@ -43,7 +43,7 @@ def parse(uri: str) -> Address:
     bracketed, plain, port = one.groups() if one else (None, None, None)
     base = f"{scheme}://{hosts}{uri[found.end('hosts') :]}"
     username = unquote(user) if user else None
-    return Address(scheme, bracketed or plain or None, port_of(port), path.lstrip("/"), username, base)
+    return Address(scheme, bracketed or plain or None, port_of(port), unquote(path.lstrip("/")), username, base)
 
 
 def port_of(digits: str | None) -> int | None:
@@ -67,9 +67,14 @@ def query_text(query: Mapping[str, str]) -> str:
     return urlencode(query, quote_via=quote)
 
 
+def query_of(uri: str) -> dict[str, str]:
+    """The URI's own parameters, decoded; of one that is there twice, the last."""
+    return dict(parse_qsl(uri.partition("?")[2].partition("#")[0], keep_blank_values=True))
+
+
 def with_query(uri: str, query: Mapping[str, str]) -> str:
     """The URI with these parameters added to its own, which stay as they are."""
-    own = dict(parse_qsl(uri.partition("?")[2], keep_blank_values=True))
+    own = query_of(uri)
     further = query_text({name: value for name, value in query.items() if name not in own})
     return f"{uri}{'&' if '?' in uri else '?'}{further}" if further else uri
 

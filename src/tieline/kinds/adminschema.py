@@ -82,7 +82,7 @@ def unknown(rules: Any, place: str) -> Iterator[Complaint]:
 def _badly_given(word: str, value: Any) -> tuple[str, str] | None:
     """What is wrong with a keyword's own value."""
     names = [value] if isinstance(value, str) else value
-    if word == "type" and not (isinstance(names, list) and all(name in _TYPES for name in names)):
+    if word == "type" and not (isinstance(names, list) and all(isinstance(n, str) and n in _TYPES for n in names)):
         return "there is no such type", f"known are {', '.join(_TYPES)}"
     if word == "required" and not (isinstance(value, list) and all(isinstance(name, str) for name in value)):
         return "this is a list of names", "write it like [host, port]"

@@ -101,13 +101,18 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
+def entry_name(field: str) -> str:
+    """The entry of a schema's field, by the field's name in Python."""
+    return field.rstrip("_").replace("_", "-")
+
+
 def schema_entries(schema: Form) -> dict[str, Value | None]:
     """An entry for every field that has a value: ``addressingStyle`` in ``addressing-style``; extra keys as written."""
     entries: dict[str, Value | None] = {}
     for name in type(schema).model_fields:
         value = getattr(schema, name)
         if value or (value is not None and name in schema.model_fields_set):
-            entries[name.rstrip("_").replace("_", "-")] = Text(text=as_text(value))
+            entries[entry_name(name)] = Text(text=as_text(value))
     for name, value in (schema.model_extra or {}).items():
         if value is not None and SAFE_ENTRY.match(name):
             entries.setdefault(name, Text(text=as_text(value)))

@@ -46,6 +46,7 @@ from tieline.model.binding import Binding, Text, Value
 from tieline.model.connection import Connection
 from tieline.model.form import Form
 
+SSH_PORT = 22
 _USER = r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?"
 _HOST = r"(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])"
 _SCHEMES = r"(?!(?:https?|ssh|git|file|ftps?):)"
@@ -154,9 +155,9 @@ class SshSchema(Form):
     url: Annotated[str, SSH_URL] | None = None
     """The server: ssh://user@host:port; or the repository that git clones by default: git@host:path."""
     user: Annotated[str, _LOGIN] | None = None
-    """The user to log in as. Default: the URL's, else git."""
+    """The user to log in as, at whatever URL git is given. Default: the URL's; where Tieline clones, else git."""
     port: Port | None = None
-    """Default: the URL's, else 22."""
+    """The server's port, at whatever URL git is given. Default: the URL's, else 22."""
     known_hosts: str | None = None
     """The servers' public keys, as lines of a known_hosts file. Default: the secret's known_hosts."""
     private_key: Annotated[str, _KEY_NAME] | None = None
@@ -178,7 +179,7 @@ def _ssh_entries(connection: Connection, given_key: str | None = None, hosts: st
 
 
 def _ssh_command(connection: Connection, entries: dict[str, Value], port: int | None, user: str | None) -> Value | None:
-    """The value of ``GIT_SSH_COMMAND``, where there is a key to name in it."""
+    """The entry ``ssh-command`` and the value of ``GIT_SSH_COMMAND``, where there is a key to name in it."""
     key, hosts = entries.get("private-key"), entries.get("known-hosts")
     if key is None:
         return None
@@ -242,7 +243,7 @@ class Git(Kind):
             return None
         parts = {
             "username-path": entry_path(connection.name, "username"),
-            "password-path": entry_path(connection.name, "password"),
+            "password-path": entry_path(connection.name, "password", login["password"]),  # no script without one
             "host": schema.url.split("/")[2],
         }
         return derive(GIT_ASKPASS, parts)
@@ -259,10 +260,11 @@ class Git(Kind):
             **login,
             "askpass": askpass,
             **ssh,
+            "ssh-command": _ssh_command(connection, ssh, None, None),  # the URL says both
         }
         variables: dict[str, str | Value | None] = {
             "GIT_ASKPASS": entry_path(connection.name, "askpass", login["password"]) if askpass else None,
-            "GIT_SSH_COMMAND": _ssh_command(connection, ssh, None, None),  # the URL says both
+            "GIT_SSH_COMMAND": "ssh-command",
             "GIT_SSL_CAINFO": "ca-bundle",
         }
         modes = {"askpass": 0o700, "private-key": 0o600, "password": 0o600}
@@ -275,7 +277,7 @@ class Git(Kind):
         ssh = None
         if host:
             keys_ = credentials(connection, _ssh_entries(connection))
-            ssh = SshHost(url=schema.url, host=host, port=port or 22, user=user, credentials=keys_)
+            ssh = SshHost(url=schema.url, host=host, port=port or SSH_PORT, user=user, credentials=keys_)
         return GitRemote(
             url=schema.url,
             revision=schema.revision,
@@ -328,27 +330,35 @@ class Ssh(Kind):
 
     def bind(self, connection: Connection) -> Binding:
         schema: SshSchema = connection.schema_ or SshSchema()
-        place = self.access(connection)
+        user, host, port = self._place(schema)
         ssh = _ssh_entries(connection, schema.private_key, schema.known_hosts)
+        shown = port or (SSH_PORT if host else None)  # the command needs no usual one: a job's URL may have another
         entries: dict[str, Value | None] = {
             "url": Text(text=schema.url) if schema.url else None,
-            "host": Text(text=place.host) if place.host else None,
-            "port": Text(text=str(place.port)) if place.host else None,
-            "username": Text(text=place.user) if place.user else None,
+            "host": Text(text=host) if host else None,
+            "port": Text(text=str(shown)) if shown else None,
+            "username": Text(text=user) if user else None,
             **ssh,
+            "ssh-command": _ssh_command(connection, ssh, port, user),
         }
-        variables = {"GIT_SSH_COMMAND": _ssh_command(connection, ssh, schema.port, schema.user)}
+        variables = {"GIT_SSH_COMMAND": "ssh-command"}
         return assemble(connection, "ssh", entries, variables, modes={"private-key": 0o600})
+
+    @staticmethod
+    def _place(schema: SshSchema) -> tuple[str | None, str | None, int | None]:
+        """User, host and port, as far as the schema says them."""
+        user, host, port = ssh_place(schema.url) if schema.url else (None, None, None)
+        return schema.user or user, host, schema.port or port
 
     def access(self, connection: Connection) -> SshHost:
         schema: SshSchema = connection.schema_ or SshSchema()
-        user, host, port = ssh_place(schema.url) if schema.url else (None, None, None)
+        user, host, port = self._place(schema)
         found = _ssh_entries(connection, schema.private_key, schema.known_hosts)
         return SshHost(
             url=schema.url,
             host=host,
-            port=schema.port or port or 22,
-            user=schema.user or user,
+            port=port or SSH_PORT,
+            user=user,
             known_hosts=schema.known_hosts,
             credentials=credentials(connection, found),
         )

@@ -6,11 +6,13 @@ binding directory.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+from urllib.parse import quote
 
 from pydantic import Field
 
-from tieline.kinds.addresses import with_query
+from tieline.kinds.addresses import query_text
 from tieline.kinds.base import Kind
 from tieline.kinds.bindings import assemble, credentials, schema_entries
 from tieline.kinds.fields import FreeForm, MachinePath, Options
@@ -27,13 +29,30 @@ POSTGRES = Row(
     port=5432,
     schemes=("postgresql", "postgres"),
     tls_query=("sslmode", "require", "disable"),
-    tls_variable=("PGSSLMODE", "require", "disable"),
+    extras=(
+        Extra(
+            name="sslmode",
+            description="How to encrypt, and what to verify, in libpq's word: verify-full. Default: as tls says.",
+            query="sslmode",
+        ),
+        Extra(
+            name="sslrootcert",
+            description="A PEM file of the certificates to trust, in the job; or system.",
+            query="sslrootcert",
+        ),
+        Extra(name="sslcert", description="The client's own certificate: a file in the job.", query="sslcert"),
+        Extra(name="sslkey", description="The key of that certificate: a file in the job.", query="sslkey"),
+    ),
     variables={
         "PGHOST": "host",
         "PGPORT": "port",
         "PGDATABASE": "database",
         "PGUSER": "username",
         "PGPASSWORD": "password",
+        "PGSSLMODE": "sslmode",
+        "PGSSLROOTCERT": "sslrootcert",
+        "PGSSLCERT": "sslcert",
+        "PGSSLKEY": "sslkey",
     },
     keys={
         "host": ("POSTGRES_HOST",),
@@ -71,6 +90,14 @@ MYSQL = Row(
     title="A MySQL or MariaDB database",
     port=3306,
     schemes=("mysql", "mariadb"),
+    tls_query=("ssl_mode", "REQUIRED", "DISABLED"),
+    tls_drivers={"pymysql": ("ssl_check_hostname", "false", "")},
+    tls_instead="ssl",
+    tls_about=(
+        "No variable says it: the clients read none. ssl_mode is the word of mysqlclient (SQLAlchemy's driver for "
+        "mysql://) and of MySQL itself; PyMySQL refuses it: write uri: mysql+pymysql://…, which has "
+        "ssl_check_hostname=false instead, or read the entry tls."
+    ),
     variables={
         "MYSQL_HOST": "host",
         "MYSQL_TCP_PORT": "port",
@@ -153,8 +180,9 @@ VERTICA = Row(
         "VSQL_DATABASE": "database",
         "VSQL_USER": "username",
         "VSQL_PASSWORD": "password",
+        "VSQL_SSLMODE": "sslmode",
     },
-    tls_variable=("VSQL_SSLMODE", "require", "disable"),
+    tls_entry=("sslmode", "require", "disable"),
     examples=(
         {
             "name": "events",
@@ -234,14 +262,23 @@ CASSANDRA = Row(
 )
 
 
+_SQLITE_ESCAPES = str.maketrans({character: quote(character) for character in "%?#"})
+_URL_ESCAPES = str.maketrans({character: quote(character) for character in "%?"})
+_PYTHONS_OWN = frozenset(
+    {"timeout", "isolation_level", "detect_types", "check_same_thread", "cached_statements", "uri"}
+)
+"""Parameters that SQLAlchemy gives to Python's ``sqlite3``; all others go to SQLite, which decodes them once more."""
+
+
 class SqliteSchema(FreeForm):
     """A database in a file."""
 
     path: MachinePath
     """The file, on the machine that the job runs on (its folder may be a mount of the job). A relative path is relative
-    to the catalog's file."""
+    to the catalog's file. In the URI, %, ? and # of a name are escaped, as SQLAlchemy reads it since 2.1."""
     options: Options = Field(default_factory=dict)
-    """Further parameters of the URI, by name: mode: ro."""
+    """Further parameters of the URI, by name: mode: ro. With them it is one of SQLite's own (file:…), in SQLAlchemy's
+    form: sqlite:///file:PATH?mode=ro&uri=true."""
 
 
 class Sqlite(Kind):
@@ -274,8 +311,17 @@ class Sqlite(Kind):
 
     @staticmethod
     def _uri(schema: SqliteSchema) -> str:
-        """``sqlite:///`` and the path: four slashes for an absolute one (SQLAlchemy's form)."""
-        return with_query(f"sqlite:///{schema.path}", schema.options)
+        """``sqlite:///`` and the path (SQLAlchemy's form): four slashes for an absolute one. SQLite reads parameters
+        from a ``file:`` URI only, which is then in the path's place, and is decoded twice: by SQLAlchemy and by SQLite.
+
+        Escaped is only what has to be: SQLAlchemy decodes the path since 2.1, older ones take it as it is.
+        """
+        if not schema.options:
+            return f"sqlite:///{schema.path.translate(_URL_ESCAPES)}"
+        path = re.sub("^//+", "/", schema.path)  # `file://` would begin with a host
+        inner = {name: value if name in _PYTHONS_OWN else quote(value) for name, value in schema.options.items()}
+        query = query_text({**inner, "uri": "true"})
+        return f"sqlite:///file:{path.translate(_SQLITE_ESCAPES).translate(_URL_ESCAPES)}?{query}"
 
 
 ROWS = (POSTGRES, MYSQL, MSSQL, ORACLE, VERTICA, REDIS, MONGO, CASSANDRA)

@@ -86,6 +86,17 @@ def first(*values: Value | None) -> Value | None:
     return derive(FIRST, {str(number): value for number, value in enumerate(there, 1)})
 
 
+def only_with(text: str, condition: Value) -> Value:
+    """The text, where ``condition`` has a value.
+
+    No form of its own: with it ``text://condition`` is a URI, and what stands before its colon is a user's name.
+    """
+    if isinstance(condition, Text):
+        return Text(text=text)
+    address = Derived(form=URI, parts={"scheme": Text(text=text), "host": condition}, optional=True)
+    return Derived(form=GIT_USER, parts={"credentials": address}, optional=True)
+
+
 def entry_path(connection: str, entry: str, when: Value | None = None) -> Value:
     """The path of a file of the connection's binding directory, if ``when`` has a value."""
     parts: dict[str, Value] = {"connection": Text(text=connection), "entry": Text(text=entry)}

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 from tieline.kinds import keys
-from tieline.kinds.addresses import compose, parse, query_text, with_query, with_user
+from tieline.kinds.addresses import compose, parse, query_of, query_text, with_query, with_user
 from tieline.kinds.base import Complaint, Kind
-from tieline.kinds.bindings import assemble, credentials, from_secret, schema_entries, setting
-from tieline.kinds.derived import URI, derive, first
+from tieline.kinds.bindings import assemble, credentials, entry_name, from_secret, schema_entries, setting
+from tieline.kinds.derived import URI, derive, first, only_with
 from tieline.kinds.rows import Row, make_schema
 from tieline.model.access import Access, Database, Http, Socket
 from tieline.model.binding import Binding, Text, Value
@@ -28,7 +28,7 @@ SCHEME_PORTS: dict[str, int | None] = {"http": 80, "https": 443, "ftps": 990, "m
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where a schema points, whichever way it says it. ``base``: the URI without user and password; None where the
-    schema doesn't say where it is."""
+    schema doesn't say where it is. ``query``: all of the URI's parameters, wherever they come from."""
 
     host: str | None
     port: int | None
@@ -44,16 +44,21 @@ class HostKind(Kind):
     row: ClassVar[Row]
     needs_schema = False
 
-    def _query(self, schema: Any) -> dict[str, str]:
-        """The URI's parameters: ``options``, and the fields that are such parameters."""
+    def _query(self, schema: Any, given: str = "") -> dict[str, str]:
+        """The URI's parameters: its own, where it is ``given``; ``options``; and the fields that are parameters."""
+        row, scheme = self.row, given.partition(":")[0]
         query: dict[str, str] = dict(getattr(schema, "options", {}))
-        if self.row.tls_query and schema.tls is not None:
-            name, on, off = self.row.tls_query
-            query.setdefault(name, on if schema.tls else off)
-        for extra in self.row.extras:
+        for extra in row.extras:
             value = getattr(schema, extra.name)
             if extra.query and value is not None:
                 query.setdefault(extra.query, str(value))
+        query.update(query_of(given) if scheme != "jdbc" else {})
+        tls = row.tls_drivers.get(scheme.partition("+")[2], row.tls_query)
+        said = row.tls_instead and any(name.startswith(row.tls_instead) for name in query)
+        if tls and schema.tls is not None and not said:
+            name, on, off = tls
+            if word := on if schema.tls else off:
+                query.setdefault(name, word)
         return query
 
     def _target(self, connection: Connection) -> Target:
@@ -61,7 +66,7 @@ class HostKind(Kind):
         given = getattr(schema, "uri", None) or getattr(schema, "url", None)
         if given is None and schema.host is None and not getattr(schema, "account", None):
             given = row.url or None
-        query = self._query(schema)
+        query = self._query(schema, given or "")
         if given:
             at = parse(given)
             username = schema.username or at.username or row.user or None
@@ -107,12 +112,14 @@ class HostKind(Kind):
         """The parts of an address that the schema doesn't have."""
         if self._located(target):
             return {}
-        default = Text(text=str(target.port)) if target.port else None
-        schema = self._schema(connection)
-        given = setting(connection, self._keys("port", "port")) if schema.port is None else None
+        host = setting(connection, self._keys("host", "host", "hostname"))
+        port: Value | None = Text(text=str(target.port)) if target.port else None
+        if self._schema(connection).port is None:  # a whole address in the secret may have another port
+            usual = only_with(str(target.port), host) if target.port and host is not None else None
+            port = first(setting(connection, self._keys("port", "port")), usual)
         return {
-            "host": setting(connection, self._keys("host", "host", "hostname")),
-            "port": first(given, default),
+            "host": host,
+            "port": port,
             "database": setting(connection, self._keys("database", "database", "dbname"), target.database or None),
             "uri": from_secret(connection, self._keys("uri", "uri", "url")),
         }
@@ -141,20 +148,29 @@ class HostKind(Kind):
     def bind(self, connection: Connection) -> Binding:
         row, schema, target = self.row, self._schema(connection), self._target(connection)
         login, elsewhere = self._login(connection, target), self._elsewhere(connection, target)
-        known = {"host": target.host, "port": str(target.port or "")}
-        if "database" in row.path:
-            known["database"] = target.database
         entries: Found = {
             **schema_entries(schema),
-            **{name: Text(text=text) for name, text in known.items() if text},
+            **{name: Text(text=text) for name, text in self._known(schema, target).items() if text},
             **{name: value for name, value in {**login, **elsewhere}.items() if value is not None},
             "uri": self._uri(target, login, elsewhere),
         }
-        variables: dict[str, str | Value | None] = dict(row.variables)
-        if row.tls_variable and schema.tls is not None:
-            name, on, off = row.tls_variable
-            variables[name] = Text(text=on if schema.tls else off)
-        return assemble(connection, row.type, entries, variables)
+        return assemble(connection, row.type, entries, row.variables)
+
+    def _known(self, schema: Any, target: Target) -> dict[str, str | None]:
+        """Entries that the catalog has in another form: parts of a URI, and what it says by ``tls``."""
+        row = self.row
+        known: dict[str, str | None] = {
+            entry_name(extra.name): target.query.get(extra.query) for extra in row.extras if extra.query
+        }
+        if row.tls_entry:
+            name, on, off = row.tls_entry
+            usual = None if schema.tls is None else on if schema.tls else off
+            known[name] = target.query.get(name) or (None if name in (schema.model_extra or {}) else usual)
+        if self._located(target):
+            known |= {"host": target.host, "port": str(target.port or "")}
+        if "database" in row.path:
+            known["database"] = target.database
+        return known
 
     def access(self, connection: Connection) -> Access:
         schema, target = self._schema(connection), self._target(connection)

@@ -35,6 +35,12 @@ _FAMILY_TITLES = {
     "custom": "Your own",
 }
 
+_ASSUME_ROLE = (
+    "Taking on a role is for a later version: until then `auth: {method: assume-role, role: …}` is read, and a job "
+    "finds the secret's own credentials. The role is bound nowhere: to the SDKs `AWS_ROLE_ARN` means one that is taken "
+    "on with a token (`AWS_WEB_IDENTITY_TOKEN_FILE`), not with keys."
+)
+
 
 def connect(kind: Kind, data: Mapping[str, Any]) -> Connection:
     """A connection of this kind, as a catalog has it, read. Raises pydantic's ValidationError."""
@@ -93,6 +99,7 @@ def _fields(kind: Kind) -> list[str]:
         "## Schema",
         _table(["field", "type", "required", "description"], rows),
         f"{strictness}{needed}{login}",
+        *([_ASSUME_ROLE] if "assume-role" in kind.auth_methods else []),
     ]
 
 

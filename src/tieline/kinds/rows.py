@@ -51,6 +51,14 @@ class Row:
     """The scheme where ``tls`` is on."""
     tls_query: tuple[str, str, str] | None = None
     """The URI's parameter for ``tls``, and its values for on and off."""
+    tls_drivers: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
+    """The same for URIs that name one of these drivers of SQLAlchemy (``mysql+pymysql``) and go to it alone."""
+    tls_instead: str = ""
+    """Parameters that begin with this say it, too: beside one of them, none is added for ``tls``."""
+    tls_entry: tuple[str, str, str] | None = None
+    """An entry that says it without being in the URI (where it is, that is taken), and its values for on and off."""
+    tls_about: str = ""
+    """What else people have to know about ``tls``."""
     protocol: str = ""
     """Of the access, and servicebinding.io's type. Default: the name."""
     opens: Literal["database", "http", "socket"] = "database"
@@ -69,8 +77,6 @@ class Row:
     extras: tuple[Extra, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     """Standard variables, each with its entry; their names are looked for in the secret too."""
-    tls_variable: tuple[str, str, str] | None = None
-    """A variable for ``tls``, and its values for on and off."""
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Further keys of secrets, by entry; an entry that no schema has is a credential."""
     examples: tuple[Mapping[str, Any], ...] = ()
@@ -163,6 +169,8 @@ def make_schema(row: Row) -> type[FreeForm]:
     is_database = row.opens == "database"
     base: type[FreeForm] = DatabaseSchema if is_database else ServiceSchema
     fields: dict[str, Any] = {}
+    if is_database and row.tls_query is not None:
+        fields["tls"] = (bool | None, Field(default=None, description=_tls_words(row, row.tls_query)))
     if row.port is not None:
         fields["port"] = (Port | None, Field(default=None, description=f"The server's port. Default: {row.port}."))
     address = "uri" if is_database else "url"
@@ -172,3 +180,10 @@ def make_schema(row: Row) -> type[FreeForm]:
         fields[extra.name] = (extra.type | None, Field(default=None, description=extra.description))
     name = "".join(word.capitalize() for word in row.name.split("_")) + "Schema"
     return create_model(name, __base__=base, __module__=__name__, __doc__=f"{row.title}.", **fields)
+
+
+def _tls_words(row: Row, parameter: tuple[str, str, str]) -> str:
+    name, on, off = parameter
+    default = "Whether to encrypt. Default: as the client's own default is."
+    told = f"The URI says it as {name}={on} or {name}={off}, unless it says something else about it itself."
+    return " ".join(filter(None, (default, told, row.tls_about)))

@@ -54,26 +54,27 @@ def probe(
     *,
     claims: Mapping[str, str] | None = None,
     known_hosts: Path | None = None,
+    makes_folder: bool = False,
 ) -> Report:
     """Ask an external system, one operation after the other. It takes ``limits.total`` seconds at most, and raises
     nothing.
 
     ``secrets``: the values of ``access.credentials.values`` that there are; none of them is in the report. ``claims``:
     the local folder that stands for each claim. ``known_hosts``: the file of the connection's ssh servers whose keys
-    were accepted before; it is read only.
+    were accepted before; it is read only. ``makes_folder``: a run makes the folder where it is missing.
     """
-    values = _values(access)
+    values = credential_values(access)
     hidden = [secret for name, secret in secrets.items() if name not in values or is_secret(values[name])]
     scrub = Scrubber(hidden)
     try:
-        family = _family(access)(access, Asked(secrets, limits, claims or {}, known_hosts))
+        family = _family(access)(access, Asked(secrets, limits, claims or {}, known_hosts, makes_folder))
     except Failed as error:
         return _at_once(error, scrub)
     return carry_out(family, limits, scrub)
 
 
-def _values(access: Access) -> dict[str, Value]:
-    """Where each credential is: of a repository behind ssh, the server's too."""
+def credential_values(access: Access) -> dict[str, Value]:
+    """Where each credential is, by its name; of a repository behind ssh, the server's too."""
     ssh = access.ssh.credentials.values if isinstance(access, GitRemote) and access.ssh is not None else {}
     return {**ssh, **credentials_of(access).values}
 

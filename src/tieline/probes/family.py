@@ -16,6 +16,7 @@ from tieline.model.binding import Derived, FromConfigMap, FromSecret, Text, Valu
 from tieline.probes.report import Limits, Operation
 from tieline.secrets.secret import Secret
 
+FEW = 3
 LATER = "comes with a later version"
 Work = Callable[[], str] | str
 """What to do for an operation (it returns what was proved, or raises), or why it is not tried."""
@@ -36,12 +37,14 @@ class Skipped(Exception):
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a probe is given. ``secrets``: the credentials' values that there are; ``claims``: the local folder that
-    stands for each claim; ``known_hosts``: where first host keys of ssh servers were recorded."""
+    stands for each claim; ``known_hosts``: where first host keys of ssh servers were recorded; ``makes_folder``:
+    whether a run makes the folder where it is missing (of the artifacts store, or a claim)."""
 
     secrets: Mapping[str, Secret]
     limits: Limits
     claims: Mapping[str, str] = field(default_factory=dict)
     known_hosts: Path | None = None
+    makes_folder: bool = False
 
 
 class Family:
@@ -96,11 +99,17 @@ def sources(value: Value) -> list[str]:
         case Text():
             return []
         case FromSecret():
-            return [f"{' or '.join(value.keys)} in the secret {value.secret}"]
+            return [f"{_or(value.keys)} in the secret {value.secret}"]
         case FromConfigMap():
-            return [f"{' or '.join(value.keys)} in the config map {value.config_map}"]
+            return [f"{_or(value.keys)} in the config map {value.config_map}"]
         case Derived():
             return list(dict.fromkeys(found for part in value.parts.values() for found in sources(part)))
+
+
+def _or(keys: tuple[str, ...]) -> str:
+    """The first of these keys, and how many more there are."""
+    more = f" or {len(keys) - FEW} more" if len(keys) > FEW else ""
+    return " or ".join(keys[:FEW]) + more
 
 
 def looked_for(credentials: Credentials, *names: str) -> str:

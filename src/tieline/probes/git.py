@@ -6,6 +6,7 @@ The server is asked without the credentials first: a repository that everyone ma
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import tempfile
 import threading
@@ -14,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-from tieline.errors import Code, StepFailed, TielineError
+from tieline.errors import StepFailed, TielineError
 from tieline.git.command import GitFailed
 from tieline.git.credentials import credentials
 from tieline.git.login import Login
@@ -23,7 +24,7 @@ from tieline.git.revision import Refs, Wanted, check_revision, choose, parse_ref
 from tieline.git.url import check_url, clean, http_origin, is_local, ssh_place
 from tieline.model.access import GitRemote
 from tieline.probes.asking import Answer, get
-from tieline.probes.family import Asked, Failed, Family, Skipped, Work, must_have
+from tieline.probes.family import Asked, Failed, Family, Skipped, Work, must_have, no_credential
 from tieline.probes.line import Line
 from tieline.probes.programs import ShortGit
 from tieline.probes.report import Operation
@@ -35,7 +36,8 @@ GIT_PORT = 9418
 _TURNS = 3
 _ASK = "/info/refs?service=git-upload-pack"  # git-scm.com/docs/http-protocol
 _ADVERTISES = "application/x-git-upload-pack-advertisement"
-_CODES = {Code.REVISION_MISSING: "revision", Code.PROGRAM_MISSING: ""}
+_ASKING = (401, 403)
+_NOT_THERE = re.compile(r"error: 404|not found", re.IGNORECASE)
 
 
 class GitFamily(Family):
@@ -152,7 +154,7 @@ class GitFamily(Family):
             if not 300 <= answer.status < 400:
                 break
             if http_origin(answer.location) != http_origin(self._remote.url):
-                raise Failed(f"the server redirects to {answer.location}, which is not followed", "name that", "url")
+                raise Failed(f"the server redirects to {answer.location}, which is not followed", "name it", "url")
             path = urlsplit(answer.location).path.removesuffix("/info/refs").rstrip("/")
             self._remote = self._remote.model_copy(update={"url": urljoin(self._remote.url, path)})
         if answer.status >= 500:
@@ -169,7 +171,13 @@ class GitFamily(Family):
         if plain.ok:
             proves = "not proved: the credentials were not asked for; " if given else ""
             raise Skipped(f"{proves}everyone may read this repository")
-        self._refs = self._ls_remote("password")
+        try:
+            self._refs = self._ls_remote("password")
+        except Failed:
+            if not given and plain.status in _ASKING:
+                asks = f"the server asks for a login ({plain.said})"
+                raise no_credential(self._remote.credentials, asks, "password") from None
+            raise
         if not given:
             raise Skipped("this user's own git had credentials for it; a job on another machine may not")
         return f"the credentials made the difference: git reads it, and {plain.said} without"
@@ -240,7 +248,7 @@ class GitFamily(Family):
     def _told(self, error: GitFailed, part: str) -> Failed:
         refusal = self._login().refusal(error.said)
         if refusal is not None:
-            return Failed(refusal.reason, refusal.hint, part)
+            return Failed(refusal.reason, refusal.hint, "url" if _NOT_THERE.search(error.said) else part)
         shown = clean(self._remote.url).removeprefix("file://")
         return Failed(f"git says: {condense(error.said)}", hint_for(error.said, shown), "url")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tieline.model.access import Channel, Database, ObjectStore, Registry, Socket
-from tieline.probes.family import LATER, Asked, Failed, Family, Skipped, Work, looked_for, no_credential
+from tieline.probes.family import LATER, Asked, Failed, Family, Skipped, Work, is_secret, looked_for, no_credential
 from tieline.probes.line import Line
 from tieline.probes.place import place_of
 from tieline.probes.report import Operation
@@ -16,6 +16,7 @@ from tieline.probes.route import Route, target_of
 from tieline.probes.smtp import StartTls
 from tieline.probes.tls import Trust, judge
 
+Known = ObjectStore | Registry | Channel | Socket | Database
 HANDSHAKES = frozenset({"sqlserver", "vertica", "oracle", "jdbc"})
 """Protocols that turn TLS on inside their own handshake (or may); for all others it begins with the first byte."""
 HTTPS_PORT = 443
@@ -37,15 +38,16 @@ class Where:
 class HostFamily(Family):
     """A host and a port."""
 
-    def __init__(self, asked: Asked, where: Where | str, what: str) -> None:
+    def __init__(self, access: Known, asked: Asked, where: Where | str, what: str) -> None:
         super().__init__(asked)
-        self._where, self._what = where, what
+        self._credentials, self._where, self._what = access.credentials, where, what
 
     def works(self) -> Mapping[Operation, Work]:
         later = f"{self._what} {LATER}"
         rest: dict[Operation, Work] = {
             operation: later for operation in Operation if operation.value not in ("resolve", "reach", "tls")
         }
+        rest[Operation.AUTHENTICATE] = self._authenticate
         where = self._where
         if isinstance(where, str):
             return dict.fromkeys((Operation.RESOLVE, Operation.REACH, Operation.TLS), where) | rest
@@ -59,6 +61,14 @@ class HostFamily(Family):
     @staticmethod
     def _tls(where: Where, trust: Trust) -> Callable[[], str]:
         return lambda: judge(where.way.open, where.host, trust, where.part)
+
+    def _authenticate(self) -> str:
+        """Nobody logs in yet; but that there is nothing to log in with is known already."""
+        values = self._credentials.values
+        from_secrets = [name for name, value in values.items() if is_secret(value)]
+        if self._credentials.secret and from_secrets and not self.secrets.keys() & set(from_secrets):
+            raise no_credential(self._credentials, "the connection logs in by a secret", *from_secrets)
+        raise Skipped(f"{self._what} {LATER}")
 
     def cut(self) -> None:
         if not isinstance(self._where, str):
@@ -78,7 +88,9 @@ def bucket(access: ObjectStore, asked: Asked) -> HostFamily:
     url = access.endpoint or (given.reveal_text() if given else usual[access.provider])
     lax = "insecure: true" if access.insecure else ""
     part = "endpoint" if access.endpoint or given else "bucket"
-    return HostFamily(asked, _web(url, asked, Trust(access.ca_bundle, lax=lax), access.proxy, part), "testing a bucket")
+    return HostFamily(
+        access, asked, _web(url, asked, Trust(access.ca_bundle, lax=lax), access.proxy, part), "testing a bucket"
+    )
 
 
 def registry(access: Registry, asked: Asked) -> HostFamily:
@@ -86,9 +98,9 @@ def registry(access: Registry, asked: Asked) -> HostFamily:
     host = "registry-1.docker.io" if access.host == "docker.io" else access.host
     what = "testing a registry"
     if not access.insecure:
-        return HostFamily(asked, _web(f"https://{host}", asked, Trust(access.ca_bundle), None, "url"), what)
+        return HostFamily(access, asked, _web(f"https://{host}", asked, Trust(access.ca_bundle), None, "url"), what)
     where = _web(f"http://{host}", asked, Trust(access.ca_bundle, lax="insecure: true"), None, "url")
-    return _Insecure(asked, where, what)
+    return _Insecure(access, asked, where, what)
 
 
 class _Insecure(HostFamily):
@@ -117,14 +129,14 @@ def channel(access: Channel, asked: Asked) -> HostFamily:
     """A way to tell people: a webhook's address, or a mail server."""
     what = "testing a channel without sending anything"
     if host := access.options.get("host"):
-        return HostFamily(asked, _mail(host, access.options, asked), what)
+        return HostFamily(access, asked, _mail(host, access.options, asked), what)
     given = asked.secrets.get("url")
     url = access.url or (given.reveal_text().strip() if given else "")
     if url:
-        return HostFamily(asked, _web(url, asked, Trust(), None, "url"), what)
+        return HostFamily(access, asked, _web(url, asked, Trust(), None, "url"), what)
     if looked_for(access.credentials, *access.credentials.values) and not asked.secrets:
         raise no_credential(access.credentials, "its address or token is in a secret", *access.credentials.values)
-    return HostFamily(asked, f"its address is in no field of its own: reading it {LATER}", what)
+    return HostFamily(access, asked, f"its address is in no field of its own: reading it {LATER}", what)
 
 
 def plain(access: Socket, asked: Asked) -> HostFamily:
@@ -132,11 +144,13 @@ def plain(access: Socket, asked: Asked) -> HostFamily:
     place = place_of(access, asked.secrets)
     what = "testing more than the connection"
     if isinstance(place, str):
-        return HostFamily(asked, place, what)
+        return HostFamily(access, asked, place, what)
     line = Line(place.host, place.port, asked.limits, place.part)
     if access.tls or place.secure:
-        return HostFamily(asked, Where(line, place.host, Trust(access.ca_bundle), part=place.part), what)
-    return HostFamily(asked, Where(line, place.host, None, "tls is off" if access.tls is False else UNSET), what)
+        return HostFamily(access, asked, Where(line, place.host, Trust(access.ca_bundle), part=place.part), what)
+    return HostFamily(
+        access, asked, Where(line, place.host, None, "tls is off" if access.tls is False else UNSET), what
+    )
 
 
 def database(access: Database, asked: Asked) -> HostFamily:
@@ -144,14 +158,14 @@ def database(access: Database, asked: Asked) -> HostFamily:
     place = place_of(access, asked.secrets)
     what = f"testing {access.protocol}"
     if isinstance(place, str):
-        return HostFamily(asked, place, what)
+        return HostFamily(access, asked, place, what)
     line = Line(place.host, place.port, asked.limits, place.part)
     wanted = access.tls or place.secure or (access.tls is None and place.port == HTTPS_PORT)
     if wanted and access.protocol not in HANDSHAKES:
-        return HostFamily(asked, Where(line, place.host, Trust(), part=place.part), what)
+        return HostFamily(access, asked, Where(line, place.host, Trust(), part=place.part), what)
     inside = f"{access.protocol} turns TLS on inside its own handshake: judging that {LATER}"
     no_tls = inside if wanted else "tls is off" if access.tls is False else UNSET
-    return HostFamily(asked, Where(line, place.host, None, no_tls), what)
+    return HostFamily(access, asked, Where(line, place.host, None, no_tls), what)
 
 
 def _web(url: str, asked: Asked, trust: Trust, proxy: str | None, part: str) -> Where:

@@ -93,7 +93,8 @@ class Line:
         else:
             said = error.strerror or str(error)
             told, hint = _TELL.get(error.errno or 0, ("{at} can't be reached: " + said, "check the network"))
-        return Failed(told.format(at=address.text), hint, self.part)
+        part = "port" if error.errno == errno.ECONNREFUSED and self.part == "host" else self.part
+        return Failed(told.format(at=address.text), hint, part)
 
     def keep(self, made: socket.socket) -> socket.socket:
         """Have a socket cut with the others: one that took the place of ours (TLS)."""

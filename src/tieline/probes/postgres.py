@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 import struct
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
@@ -35,7 +36,7 @@ _TABLES = """
            has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'INSERT')
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-      AND n.nspname NOT LIKE 'pg\\_%%'
+      AND n.nspname NOT LIKE 'pg\\_%'
     ORDER BY 3 DESC, 1, 2 LIMIT 1000
 """
 
@@ -57,6 +58,7 @@ class PostgresFamily(Family):
         self._tables: tuple[Table, ...] = ()
         self._table = f"tieline_probe_{secrets.token_hex(6)}"
         self._written = self._was_cut = False
+        self._in_use = threading.Lock()
 
     def works(self) -> Mapping[Operation, Work]:
         missing = "" if find_spec(DRIVER) else INSTALL.format(driver=DRIVER, extra="postgres")
@@ -79,9 +81,11 @@ class PostgresFamily(Family):
                 other.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """The server rolls back what is open when the connection ends."""
-        if self._connection is not None and not self._was_cut:
+        """The server rolls back what is open when the connection ends. A thread that was left behind and still uses
+        it closes it itself."""
+        if self._connection is not None and self._in_use.acquire(timeout=1):
             self._connection.close()
+            self._in_use.release()
 
     @property
     def _options(self) -> dict[str, str]:
@@ -163,6 +167,8 @@ class PostgresFamily(Family):
             self._connection = connection = driver.connect(**self._parameters(), autocommit=True)
         except driver.Error as error:
             raise refusal_of(str(error), credentials, self._place) from None
+        if self._was_cut:
+            connection.close()
         milliseconds = int(self.limits.timeout * 1000)
         who, version = self._row(f"SET statement_timeout = {milliseconds}", "SELECT session_user, version()")
         name = " ".join(str(version).split()[:2])
@@ -171,24 +177,27 @@ class PostgresFamily(Family):
             raise Skipped(f"not proved: {name} let {who} in by other means (trust, peer, a certificate); {given}")
         return f"logged in as {who} by the password; {name}"
 
-    def _row(self, *statements: str) -> tuple[Any, ...]:
-        """The first row of the last statement."""
+    def _rows(self, *statements: str) -> list[tuple[Any, ...]]:
+        """The rows of the last statement."""
         driver = import_module(DRIVER)
-        try:
-            cursor = None
-            for statement in statements:
-                cursor = self._connection.execute(statement)
-            return tuple(cursor.fetchone() or ()) if cursor is not None and cursor.description else ()
-        except driver.Error as error:
-            raise _told(error) from None
+        with self._in_use:
+            try:
+                cursor = None
+                for statement in statements:
+                    cursor = self._connection.execute(statement)
+                return cursor.fetchall() if cursor is not None and cursor.description else []
+            except driver.Error as error:
+                raise _told(error) from None
+            finally:
+                if self._was_cut:
+                    self._connection.close()
+
+    def _row(self, *statements: str) -> tuple[Any, ...]:
+        """The first of these rows."""
+        return tuple(next(iter(self._rows(*statements)), ()))
 
     def _list(self) -> str:
-        self._row()
-        driver = import_module(DRIVER)
-        try:
-            rows = self._connection.execute(_TABLES).fetchall()
-        except driver.Error as error:
-            raise _told(error) from None
+        rows = self._rows(_TABLES)
         self._tables = tuple(Table((schema, name), read, write) for schema, name, read, write in rows)
         return table_words(self._tables, self._place.database or "the database")
 

@@ -89,7 +89,9 @@ def _result(operation: Operation, work: Work, seconds: float) -> tuple[Result, b
         problem = error.problems[0]
         return ended(Outcome.FAIL, problem.message, problem.hint), False
     except OSError as error:
-        return ended(Outcome.FAIL, f"the connection broke: {error.strerror or error}", "see the server's log; is tls right?"), False
+        return ended(
+            Outcome.FAIL, f"the connection broke: {error.strerror or error}", "see the server's log; is tls right?"
+        ), False
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         return ended(Outcome.FAIL, f"unexpected: {said}", "this is a defect in Tieline; please report it"), False

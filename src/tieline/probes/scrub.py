@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Iterator
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from tieline.secrets.secret import HIDDEN, Secret
 
@@ -65,20 +65,27 @@ def _forms(value: str) -> Iterator[str]:
 
 
 def _parts(value: str) -> Iterator[str]:
-    found: list[str | None] = []
-    if "://" in value:
-        try:
-            address = urlsplit(value.strip())
-        except ValueError:
-            address = urlsplit("")
-        found += [
-            address.password,
-            address.path.lstrip("/"),
-            address.query,
-            value.partition("://")[2].partition("/")[2],
-        ]
-    elif "\n" in value.strip():
-        found += value.splitlines()
-    elif ":" in value:
-        found += value.split(":", 1)
-    yield from (part.strip() for part in found if part and len(part.strip()) >= LEAST_PART)
+    plain = value.strip()
+    if "://" in plain:
+        yield from filter(None, _of_address(plain))
+        return
+    found: list[str] = []
+    if "\n" in plain:
+        found = plain.splitlines()
+    elif ":" in plain and not any(c.isspace() for c in plain):
+        found = plain.split(":", 1)
+    yield from (part.strip() for part in found if len(part.strip()) >= LEAST_PART)
+
+
+def _of_address(address: str) -> Iterator[str | None]:
+    """Everything of an address that says more than its scheme."""
+    try:
+        found = urlsplit(address)
+    except ValueError:
+        yield address.partition("://")[2]
+        return
+    for part in (found.username, found.password, found.hostname):
+        yield part
+        yield unquote(part) if part else None
+    behind = address.partition("://")[2].partition("/")[2]
+    yield from (part for part in (behind, found.path.lstrip("/"), found.query) if len(part) >= LEAST_PART)

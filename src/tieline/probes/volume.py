@@ -16,6 +16,7 @@ from tieline.stores import Store, StoreTrouble, Why, open_store, shown
 T = TypeVar("T")
 MANY = 1000
 """Entries that are looked at: a folder may have millions."""
+_NOT_YET = "is not there yet: the first run makes it"
 SOME = 64 * 1024
 """Bytes that are read of one file."""
 _CONTENT = b"Written by `tieline connections test`, which removes it. If it is still here, remove it.\n"
@@ -32,6 +33,7 @@ class VolumeFamily(Family):
         self._part = "hostPath" if access.host_path is not None else "volumeClaim"
         self._folder = Path(access.host_path or asked.claims.get(access.claim or "", "/"))
         self._written = ""
+        self._makes = asked.makes_folder or access.claim is not None
 
     def works(self) -> Mapping[Operation, Work]:
         read_only = "readOnly: jobs only read it"
@@ -57,6 +59,8 @@ class VolumeFamily(Family):
     def _resolve(self) -> str:
         store_of = f"the claim {self._access.claim} is the folder " if self._access.claim else ""
         if not os.path.lexists(self._folder):
+            if self._makes:
+                raise Skipped(f"{store_of}{shown(str(self._folder))} {_NOT_YET}")
             raise Failed(f"{store_of}{shown(str(self._folder))} is not there", self._hint(), self._part)
         real = os.path.realpath(self._folder)
         leads = "" if real == str(self._folder) else f", which leads to {shown(real)}"
@@ -69,6 +73,7 @@ class VolumeFamily(Family):
 
     def _reach(self) -> str:
         """The folder can be entered; so can the one that ``subPath`` names, if it is there already."""
+        self._there()
         found = self._told(lambda: self._store().stat(""))
         if found is None:
             self._told(lambda: os.stat(self._folder))
@@ -84,6 +89,7 @@ class VolumeFamily(Family):
 
     def _names(self) -> list[str]:
         """The first names, in the order that the folder has them. Raises Skipped where there is nothing yet."""
+        self._there()
         top = self._folder / (self._access.sub_path or "")
         if self._told(lambda: self._store().stat("")) is None:
             raise Skipped("subPath is not there yet")
@@ -119,7 +125,12 @@ class VolumeFamily(Family):
             raise Failed(refused, "give this user the right to read it", self._part)
         raise Skipped("there is no file at its top that could be read")
 
+    def _there(self) -> None:
+        if self._makes and not os.path.lexists(self._folder):
+            raise Skipped(_NOT_YET)
+
     def _write(self) -> str:
+        self._there()
         if self._told(lambda: self._store().stat("")) is None:
             raise Skipped(f"subPath {self._access.sub_path} is not there yet, and is left to the first job to make")
         name = f".tieline-probe-{secrets.token_hex(8)}"

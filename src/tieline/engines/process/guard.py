@@ -64,6 +64,8 @@ class Output:
 
     def __init__(self, pipe: "list[int]", place: str) -> None:
         self.reading, self.writing = pipe
+        for end in pipe:
+            os.set_inheritable(end, False)  # the program has the writing end as its stdout, and no more
         os.set_blocking(self.reading, False)
         self.file = os.open(place, os.O_WRONLY | os.O_CREAT, 0o600)
         os.lseek(self.file, 0, os.SEEK_END)
@@ -219,7 +221,7 @@ def watch(fd: int, pid: int, letters: bytes, output: Output) -> tuple[int, str]:
         if pidfd in ready:
             _, status = os.waitpid(pid, 0)
             killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-            return status, "supervisor-died" if gone and killed else "exited"
+            return status, "supervisor-died" if killed and (gone or is_gone(fd)) else "exited"
         if fd in ready:
             letters = receive(fd)
             if not letters:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import termios
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -71,21 +73,23 @@ def _guards_environment(uuid: str) -> dict[str, str]:
 
 
 class Left:
-    """What a program has printed and its guard, killed, has not moved on into the file."""
+    """What a program has printed and its guard has not moved on into the file: the guard was killed, or the disk is
+    full."""
 
     def __init__(self, reading: int, spool: Path) -> None:
         self._reading, self._spool = reading, spool
 
-    def move(self) -> None:
-        """Move it on. The program is being killed by the kernel, and its last words are in the pipe."""
-        try:
+    def move(self) -> int:
+        """Move it on, as far as that is possible; how many bytes are still left."""
+        if self._reading < 0:
+            return 0
+        with suppress(OSError):  # nothing is left (EAGAIN), or the disk is full
             os.set_blocking(self._reading, False)
             with self._spool.open("r+b") as file:
                 file.seek(0, os.SEEK_END)
                 while os.splice(self._reading, file.fileno(), guard.PORTION):
                     continue
-        except OSError:  # nothing is left (EAGAIN), or the disk is full: then the rest is told as not saved
-            return
+        return int.from_bytes(fcntl.ioctl(self._reading, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     def close(self) -> None:
         if self._reading >= 0:
@@ -152,12 +156,9 @@ class Guarded:
     def poll(self) -> Ended | None:
         """How it ended, or None while it runs. All that it started has ended then, too."""
         if self._ended is None and self._process.poll() is not None:
-            told = self._told()
-            if told is None:
-                self._left.move()
-            self._ended = read_exit(self._exit_path) or told or guard_died(self._process.returncode)
+            self._left.move()
+            self._ended = read_exit(self._exit_path) or self._told() or guard_died(self._process.returncode)
             self._line.close()
-            self._left.close()
         return self._ended
 
     def _told(self) -> Ended | None:
@@ -187,13 +188,22 @@ class Guarded:
         """End a guard that does not do its work (it was stopped, or is stuck); the kernel kills the program then."""
         self._process.kill()
 
-    def close(self) -> None:
-        """Nothing of it is left afterwards: what still runs is killed."""
+    def end(self) -> None:
+        """It has ended afterwards: what still runs is killed."""
         if self.poll() is None:
             with suppress(OSError):
                 self._line.shutdown(socket.SHUT_RDWR)
             if self.wait(GUARD_PATIENCE) is None:
                 self.kill_guard()
                 self.wait(GUARD_PATIENCE)
-        self._line.close()
+
+    def close(self) -> int:
+        """Nothing of it is left afterwards; how many bytes that it printed could not be kept.
+
+        For when all its processes have ended: those that outlived their guard may have printed until now.
+        """
+        self.end()
+        lost = self._left.move()
         self._left.close()
+        self._line.close()
+        return lost

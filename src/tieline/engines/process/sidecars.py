@@ -38,4 +38,4 @@ class Sidecars:
             if program.wait(max(0.0, until - time.monotonic())) is None:
                 program.kill()
         for program in self._running:
-            program.close()
+            program.end()

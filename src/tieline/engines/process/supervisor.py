@@ -68,7 +68,8 @@ class Supervisor:
                 number += 1
             return run
         finally:
-            self._end_programs()
+            if self._started:  # something went wrong that could not be recorded
+                self._end_programs()
             abandon(self._collector)
             if self._slot is not None:
                 self._slot.release()
@@ -193,7 +194,6 @@ class Supervisor:
     def _end(self, number: int, outcome: Outcome) -> Run:
         """Save everything, then say how it ended (or that another attempt follows)."""
         self._end_programs()
-        sweep(self.plan.run.uuid)
         self._move(Status.SAVING, outcome)
         final, collector = outcome, self._collector
         if collector is not None:
@@ -209,5 +209,9 @@ class Supervisor:
 
     def _end_programs(self) -> None:
         for program in self._started:
-            program.close()
+            program.end()
+        sweep(self.plan.run.uuid)
+        for program in self._started:
+            if lost := program.close():
+                self.listener.note(f"the last {lost} bytes that {program.name} printed are lost: they fit on no disk")
         self._started.clear()
