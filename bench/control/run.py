@@ -187,6 +187,16 @@ def told(text: str) -> None:
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
+def cpu_line(cpu: Samples) -> str:
+    """What a busy machine distorts least, for a look beside the table."""
+    parts = []
+    for key, tools in cpu.items():
+        medians = {tool: median(values) for tool, values in tools.items()}
+        peer_part = f" / {medians[PEER]:.2f} ({medians[PEER] / medians[TIELINE]:.1f} times)" if PEER in medians else ""
+        parts.append(f"{key} {medians[TIELINE]:.2f}{peer_part}")
+    return ", ".join(parts)
+
+
 def report(bench: Bench, results: list[Result], about: Mapping[str, Any]) -> None:
     """Writes the results, with every sample."""
     RESULTS.mkdir(exist_ok=True)
@@ -239,7 +249,8 @@ def main(rounds: int) -> int:
     print(", ".join(f"{key} {value}" for key, value in where.items()))
     print(f"other work on the machine: load average {load_before:.1f} before\n")
     print(table(results, {"huge": f"starts with at most {limit:,}"}))
-    print(f"\nwritten: {RESULTS.name}/control.json, {RESULTS.name}/growth.svg (in bench/)")
+    print(f"\nCPU seconds of whole commands: {cpu_line(bench.cpu)}")
+    print(f"written: {RESULTS.name}/control.json, {RESULTS.name}/growth.svg (in bench/)")
     return int(any(item.reached is False for item in results))
 
 

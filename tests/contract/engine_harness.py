@@ -29,6 +29,7 @@ from tieline.engines.process.folders import RunFolder
 from tieline.engines.process.leftovers import processes_of, sweep
 from tieline.model.plan import Plan, Step
 from tieline.model.run import Event, Run, Status
+from tieline.runs.locks import RunLock
 from tieline.runs.record import Record
 from tieline.steps.log_reader import read_logs
 
@@ -190,6 +191,8 @@ class ApartHandle(ProcessHandle):
         """``kill -9`` of the supervisor; what recovers is up to the test."""
         os.kill(self.supervisor, signal.SIGKILL)
         eventually(lambda: not self.is_under_way())
+        lock = eventually(lambda: RunLock.try_acquire(self.folder.lock))  # its other threads may need a moment more
+        lock.release()
 
     def wait(self, patience: float = PATIENCE) -> Run:
         with Record.open(self.home.database) as record:

@@ -1,4 +1,4 @@
-"""The process engine's own promise below the contract: no program outlives its supervisor, and how each ended is known."""
+"""The process engine below the contract: no program outlives its supervisor; how each ended is known."""
 
 from __future__ import annotations
 
@@ -124,7 +124,9 @@ def test_a_guard_that_stands_still_keeps_nothing_from_ending(
     programs: Programs, uuid: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "GUARD_PATIENCE", 0.2)
-    program = programs.start("echo $$ > begun; until [ -e go ]; do sleep 0.01; done; echo said; touch done; exec sleep 600")
+    program = programs.start(
+        "echo $$ > begun; until [ -e go ]; do sleep 0.01; done; echo said; touch done; exec sleep 600"
+    )
     eventually((programs.folder / "begun").exists)
     os.kill(programs.guard(), signal.SIGSTOP)
     (programs.folder / "go").touch()

@@ -40,7 +40,9 @@ def data(tmp_path: Path) -> dict[str, Any]:
 
 
 def git(folder: Path, *args: str) -> str:
-    done = subprocess.run(["git", *args], cwd=folder, env={**os.environ, **WHO, **QUIET}, capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", *args], cwd=folder, env={**os.environ, **WHO, **QUIET}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -208,7 +210,11 @@ def test_local_files_are_taken_along(engine: ProcessEngine) -> None:
     engine.write("lib/util.py", "word = 'taken'")
     engine.write("lib/.git/config", "history")
     engine.write("main.py", "import lib.util; print(lib.util.word)")
-    operation = {"kind": "operation", "mount": ["lib", "main.py:run.py"], "component": component("python3 run.py; ls -A . lib")}
+    operation = {
+        "kind": "operation",
+        "mount": ["lib", "main.py:run.py"],
+        "component": component("python3 run.py; ls -A . lib"),
+    }
     found = lines(ended_well(engine.submit(operation)))
     assert found == ["taken", ".:", "lib", "run.py", "", "lib:", "__pycache__", "util.py"]
 
@@ -221,7 +227,9 @@ def test_a_connection_is_a_directory(engine: ProcessEngine) -> None:
         {"name": "db", "kind": "postgres", "schema": {"host": "db.example", "port": 5433, "database": "penguins"}},
         {"name": "other-db", "kind": "postgres", "schema": {"host": "other.example", "database": "x"}},
     ]
-    script = "cd $SERVICE_BINDING_ROOT && stat -c %a db && for f in */host */type db/port db/uri; do echo $f $(cat $f); done"
+    script = (
+        "cd $SERVICE_BINDING_ROOT && stat -c %a db && for f in */host */type db/port db/uri; do echo $f $(cat $f); done"
+    )
     handle = engine.submit(
         component(script, connections=["db", "other-db"]),
         connections=[{**item, "envPrefix": f"{index}_".replace("0", "A").replace("1", "B")}
@@ -292,10 +300,8 @@ def test_references_in_command_and_args(engine: ProcessEngine) -> None:
     assert ended_well(handle) == f"a b $(NOPE) $(A) <a b>$(C) {handle.uuid}\n".encode()
 
 
-def test_a_job_gets_a_short_list_of_the_users_variables(
-    engine: ProcessEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    secret = "x-never-to-be-seen"  # noqa: S105
+def test_a_job_gets_a_short_list_of_the_users_variables(engine: ProcessEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "x-never-to-be-seen"
     for name in ("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "PGPASSWORD", "TIELINE_OTHER", "MY_SETTING", "PYTHONPATH"):
         monkeypatch.setenv(name, secret)
     monkeypatch.setenv("LC_PAPER", "A4")
@@ -351,5 +357,3 @@ def test_whom_to_tell_is_in_the_plan(engine: ProcessEngine) -> None:
     with engine.record() as record:
         assert record.plan(handle.uuid)["notifications"] == [item.as_json() for item in handle.plan.notifications]
         assert record.usage("team", "default") == [handle.uuid]
-
-

@@ -151,7 +151,13 @@ def test_outputs_of_all_sorts(engine: ProcessEngine) -> None:
     ended_well(handle)
     found = handle.outputs()
     assert found.pop("zeros") == bytes(3_000_000)
-    assert found == {"name with spaces": b"a\n", ".hidden": b"b\n", "link": b"b\n", "nothing": b"", "empty/deeper/": b""}
+    assert found == {
+        "name with spaces": b"a\n",
+        ".hidden": b"b\n",
+        "link": b"b\n",
+        "nothing": b"",
+        "empty/deeper/": b"",
+    }
     assert sorted(note.split(": ")[1] for note in handle.told.notes) == ["foreign", "pipe"]
 
 
@@ -222,9 +228,7 @@ def mend_store(engine: ProcessEngine) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 7])
-def test_a_store_that_breaks_fails_the_run_and_loses_nothing(
-    engine: ProcessEngine, impatient: None, code: int
-) -> None:
+def test_a_store_that_breaks_fails_the_run_and_loses_nothing(engine: ProcessEngine, impatient: None, code: int) -> None:
     script = f"echo first; echo x > $TIELINE_OUTPUTS/a; {WAIT}; echo last; echo y > $TIELINE_OUTPUTS/b; exit {code}"
     handle = engine.submit(component(script, termination={"maxRetries": 3}))
     eventually(lambda: handle.logs() == b"first\n")
@@ -298,7 +302,9 @@ def test_a_disk_that_is_full(engine: ProcessEngine, impatient: None) -> None:
     if mounted.returncode:
         pytest.skip("this user may not mount")
     try:
-        handle = engine.submit("echo on; echo small > $TIELINE_OUTPUTS/a; head -c 3000000 /dev/zero > $TIELINE_OUTPUTS/b")
+        handle = engine.submit(
+            "echo on; echo small > $TIELINE_OUTPUTS/a; head -c 3000000 /dev/zero > $TIELINE_OUTPUTS/b"
+        )
         run = handle.wait()
         assert how(run) == NOT_SAVED
         assert "no space is left" in run.message
@@ -318,7 +324,7 @@ def test_a_push_without_the_work_folder_says_so(engine: ProcessEngine, impatient
     assert how(handle.wait()) == NOT_SAVED
     mend_store(engine)
     handle.folder.context.rename(engine.shared / "elsewhere")
-    with pytest.raises(NotFound, match="the work folder of run .* is gone"):
+    with pytest.raises(NotFound, match=r"the work folder of run .* is gone"):
         handle.push()
     (engine.shared / "elsewhere").rename(handle.folder.context)
     assert handle.push().status is Status.SUCCEEDED

@@ -82,7 +82,9 @@ def test_the_job_dies_with_its_supervisor_and_says_so(engine: ProcessEngine) -> 
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_job_that_had_ended_has_ended_so(engine: ProcessEngine, code: int) -> None:
     """Though nobody was left to see it."""
-    handle = engine.submit_apart(f"touch $SHARED/begun; until [ -e $SHARED/go ]; do sleep 0.01; done; echo y; exit {code}")
+    handle = engine.submit_apart(
+        f"touch $SHARED/begun; until [ -e $SHARED/go ]; do sleep 0.01; done; echo y; exit {code}"
+    )
     begun(engine)
     eventually(lambda: handle.run().status is Status.RUNNING)
     os.kill(handle.supervisor, signal.SIGSTOP)
@@ -316,7 +318,9 @@ for action in (lambda: runs.opened(home).__enter__(), lambda: submit.accept(job,
 def test_a_home_on_a_read_only_disk(engine: ProcessEngine, used_before: bool) -> None:
     if used_before:
         engine.submit("true").wait()
-    job = engine.write("job.yaml", json.dumps({"kind": "component", "run": {"kind": "job", "container": {"command": ["true"]}}}))
+    job = engine.write(
+        "job.yaml", json.dumps({"kind": "component", "run": {"kind": "job", "container": {"command": ["true"]}}})
+    )
     config = engine.write("tieline.yaml", json.dumps({"artifactsStore": {
         "name": "s", "kind": "host_path", "schema": {"hostPath": str(engine.store), "mountPath": "/s"}}}))  # fmt: skip
     home = engine.home.root

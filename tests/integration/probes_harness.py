@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import pytest
 
 from tieline.model.access import Access, Credentials
 from tieline.model.binding import FromSecret
@@ -71,3 +74,14 @@ def new_folder(parent: Path, name: str) -> Path:
     folder = parent / name
     folder.mkdir()
     return folder
+
+
+def name_here(monkeypatch: pytest.MonkeyPatch, name: str = "pinned.example.invalid") -> str:
+    """A name that this process alone resolves, to 127.0.0.1: whoever looks it up once more finds nothing."""
+    usual = socket.getaddrinfo
+
+    def look_up(host: Any, *args: Any, **more: Any) -> Any:
+        return usual("127.0.0.1" if host == name else host, *args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return name

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from probes_harness import HASTY, NOBODY, QUICK, Login, ask, failure, login, marks, of
+from probes_harness import HASTY, NOBODY, QUICK, Login, ask, failure, login, marks, name_here, of
 
 from servers.certificates import Authority
 from servers.git_http import PASSWORD, USER, GitHttp, git_http, make_repository
-from servers.https import https_server
+from servers.https import connect_proxy, https_server
 from servers.processes import free_port
 from tieline.model.access import GitRemote
 from tieline.probes import Limits, Report, programs
@@ -149,11 +149,29 @@ def test_tls(root: Path, tmp_path: Path) -> None:
     ca = str(authority.certificate)
     with git_http(root, tls=authority.issue("IP:127.0.0.1").files) as server:
         assert marks(asked(server.repository("code.git"), RIGHT, ca_bundle=ca)) == "PPPPPP--"
+        sent = len(server.requests)
         untrusted = asked(server.repository("code.git"), RIGHT)
+        assert len(server.requests) == sent
         assert failure(untrusted).part == "caBundle"
-        assert not any(header for _, header in server.requests[-1:] if header and untrusted.failed() is None)
     with git_http(root, tls=authority.expired("IP:127.0.0.1").files) as server:
         assert "expired on 2021" in failure(asked(server.repository("code.git"), RIGHT, ca_bundle=ca)).detail
+
+
+def test_the_address_that_was_looked_up_is_connected_to(server: GitHttp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """git would look the name up itself."""
+    url = server.repository("code.git").replace("127.0.0.1", name_here(monkeypatch))
+    assert marks(asked(url, RIGHT)) == "PP-PPP--"
+
+
+def test_through_a_proxy(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("no_proxy", "")
+    with git_http(root, tls=authority.issue("DNS:git.example.invalid").files) as server, connect_proxy() as proxy:
+        url = server.repository("code.git").replace("127.0.0.1", "git.example.invalid")
+        report = asked(url, RIGHT, ca_bundle=str(authority.certificate), proxy=proxy.url)
+    assert marks(report) == "PPPPPP--"
+    assert of(report, "resolve").detail.endswith("it looks git.example.invalid up")
+    assert {line.split()[0] for line in proxy.asked} == {"CONNECT"}
 
 
 def test_what_is_no_git_server() -> None:

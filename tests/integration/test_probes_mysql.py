@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from probes_harness import HASTY, NOBODY, QUICK, Login, ask, failure, login, marks, of
+from probes_harness import HASTY, NOBODY, QUICK, Login, ask, failure, login, marks, name_here, of
 
 from servers.certificates import Authority
 from servers.https import mute_server
@@ -102,6 +102,11 @@ def test_a_database_that_is_not_there(server: Mariadb) -> None:
     server.sql("GRANT SELECT ON absent.* TO owner@'127.0.0.1'")
     report = asked(server.port, login(username="owner", password=PASSWORD), database="absent")
     assert failure(report).part == "database"
+
+
+def test_the_address_that_was_looked_up_is_connected_to(server: Mariadb, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = asked(server.port, login(username="owner", password=PASSWORD), host=name_here(monkeypatch))
+    assert marks(report) == "PP-PPPPP"
 
 
 def test_tls_is_wanted_and_not_there(server: Mariadb) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from probes_harness import HASTY, NOBODY, QUICK, Login, ask, failure, login, marks, of
+from probes_harness import HASTY, NOBODY, QUICK, Login, ask, failure, login, marks, name_here, of
 
 from servers.certificates import Authority
 from servers.https import mute_server
@@ -160,6 +160,12 @@ def test_a_statement_that_takes_too_long(server: Postgres) -> None:
         other.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
         report = asked(server.port, login(username="reader", password=PASSWORD), HASTY)
     assert marks(report).startswith("PP-PPF")
+
+
+def test_the_address_that_was_looked_up_is_connected_to(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client library would look the name up itself."""
+    report = asked(server.port, login(username="owner", password=PASSWORD), host=name_here(monkeypatch))
+    assert marks(report) == "PP-PPPPP"
 
 
 def test_tls_is_wanted_and_not_there(server: Postgres) -> None:

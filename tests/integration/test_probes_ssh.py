@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from probes_harness import HASTY, NOBODY, QUICK, Login, ask, failure, login, marks, of
+from probes_harness import HASTY, QUICK, Login, ask, failure, login, marks, name_here, of
 
 from servers.git_http import make_repository
 from servers.https import mute_server
@@ -43,14 +44,22 @@ def test_a_pinned_host_key_and_the_right_key(server: Sshd) -> None:
     assert f"logged in as {server.user} by publickey with the key SHA256:" in of(report, "authenticate").detail
 
 
-def test_nothing_is_left_in_memory_or_on_the_disk(server: Sshd) -> None:
-    def ours() -> set[Path]:
-        folders = (Path("/dev/shm"), Path(tempfile.gettempdir()))
-        return {path for folder in folders if folder.is_dir() for path in folder.glob("tieline-*probe*")}
+def test_nothing_is_left_in_memory_or_on_the_disk(
+    server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
 
-    before = ours()
+    def memory(otherwise: Path) -> Path:
+        made.append(tmp_path)
+        return tmp_path
+
+    monkeypatch.setattr(import_module("tieline.git.credentials"), "memory", memory)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     asked(server, with_key(server.key, server.known_hosts))
-    assert ours() <= before
+    with mute_server(b"SSH-2.0-fake\r\n") as port:
+        asked(server, with_key(server.key, server.known_hosts), HASTY, port=port)
+    assert len(made) == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_host_key_stops_everything(server: Sshd) -> None:
@@ -147,6 +156,14 @@ def test_addresses(server: Sshd) -> None:
     assert marks(asked(server, with_key(server.key), host="169.254.169.254")) == "F-------"
 
 
+def test_the_address_that_was_looked_up_is_connected_to(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ssh program would look the name up itself; the host key is still looked for by the name."""
+    name = name_here(monkeypatch)
+    pinned = server.known_hosts.replace(server.host, name)
+    assert marks(asked(server, with_key(server.key, pinned), host=name)) == "PPPP----"
+    assert marks(asked(server, with_key(server.key, server.known_hosts), host=name)) == "PPF-----"
+
+
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("repositories") / "code.git"
@@ -176,4 +193,3 @@ def test_git_over_ssh_with_wrong_keys(server: Sshd, repository: Path) -> None:
     assert marks(cloned(server, url, with_key(server.other_key, server.known_hosts))) == "PPPF----"
     assert marks(cloned(server, url, with_key(server.key, server.wrong_known_hosts))) == "PPF-----"
     assert marks(cloned(server, url, with_key(None, server.known_hosts))) == "PP-F----"
-    assert NOBODY[1] == {}

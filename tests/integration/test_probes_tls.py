@@ -14,7 +14,7 @@ import pytest
 from probes_harness import HASTY, ask, failure, login, marks, of
 
 from servers.certificates import Authority, Pair
-from servers.https import https_server, mute_server
+from servers.https import connect_proxy, https_server, mute_server
 from servers.processes import free_port
 from tieline.model.access import Channel, Database, Http, ObjectStore, Registry, Socket
 from tieline.probes import Report
@@ -109,6 +109,18 @@ def test_https_to_a_server_that_says_nothing_or_hangs_up() -> None:
         assert "no answer within" in failure(ask(Http(url=f"https://127.0.0.1:{port}/"), {}, HASTY)).detail
     with mute_server(hang_up=True) as port:
         assert failure(ask(Http(url=f"https://127.0.0.1:{port}/"), {}, HASTY)).operation == "tls"
+
+
+def test_through_a_proxy(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "")
+    pair = authority.issue("DNS:far.example.invalid")
+    with https_server(pair.files) as server, connect_proxy() as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        far = f"https://far.example.invalid:{server.port}/"
+        report = ask(Http(url=far, ca_bundle=str(authority.certificate)), {})
+    assert marks(report) == "PPP--P--"
+    assert of(report, "reach").detail.endswith(f"and connects to far.example.invalid:{server.port}")
+    assert set(proxy.asked) == {f"CONNECT far.example.invalid:{server.port} HTTP/1.1"}
 
 
 def test_tls_and_an_address_without_it_contradict_each_other() -> None:

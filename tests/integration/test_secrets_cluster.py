@@ -225,7 +225,7 @@ class Admin:
 
 
 @pytest.fixture
-def admin(kube: Path) -> Admin:
+def admin(kube: Path) -> Iterator[Admin]:
     pytest.importorskip("lightkube")
     admin = Admin(kube)
     for namespace in ("tl-secrets-a", "tl-secrets-b"):
@@ -236,7 +236,8 @@ def admin(kube: Path) -> Admin:
     binary = {"blob": base64.b64encode(b"\0\xff").decode()}
     admin.make("ConfigMap", "place", "tl-secrets-a", data={"host": "ü"}, binaryData=binary)
     admin.make("ConfigMap", "nothing", "tl-secrets-a")
-    return admin
+    yield admin
+    admin.client.close()
 
 
 @pytest.mark.timeout(1200)

@@ -145,3 +145,61 @@ def mute_server(says: bytes = b"", *, hang_up: bool = False) -> Iterator[int]:
             thread.join()
             for one in taken:
                 one.close()
+
+
+@dataclass
+class Proxy:
+    """A proxy that runs. ``asked``: the first line of every request."""
+
+    port: int
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def connect_proxy() -> Iterator[Proxy]:
+    """A proxy that tunnels (CONNECT) to 127.0.0.1, whatever host it is asked for: to that port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        proxy = Proxy(listening.getsockname()[1])
+        threading.Thread(target=_accept, args=(listening, proxy), daemon=True).start()
+        yield proxy
+        with suppress(OSError):
+            listening.shutdown(socket.SHUT_RDWR)
+
+
+def _accept(listening: socket.socket, proxy: Proxy) -> None:
+    while True:
+        try:
+            one, _ = listening.accept()
+        except OSError:
+            return
+        threading.Thread(target=_tunnel, args=(one, proxy), daemon=True).start()
+
+
+def _tunnel(one: socket.socket, proxy: Proxy) -> None:
+    with one, suppress(OSError):
+        one.settimeout(10)
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += one.recv(4096) or b"\r\n\r\n"
+        line = head.split(b"\r\n")[0].decode()
+        if not line:
+            return
+        proxy.asked.append(line)
+        with socket.create_connection(("127.0.0.1", int(line.split()[1].rpartition(":")[2])), timeout=10) as other:
+            one.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=_copy, args=(other, one), daemon=True)
+            back.start()
+            _copy(one, other)
+            back.join()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import VALID, told, use_catalog, valid
@@ -60,6 +63,15 @@ def connections(draw: Any) -> Any:
     data["kind"] = draw(mostly(st.just(kind.name), values))
     data["schema"] = draw(mostly(of_annotation(kind.schema, names, 2), values))
     return data
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_written(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a file says: the working folder and Tieline's home stay as they are."""
+    monkeypatch.chdir(tmp_path)
+    yield
+    assert list(tmp_path.iterdir()) == []
+    assert list(own_home.iterdir()) == []
 
 
 @given(st.one_of(st.binary(max_size=200), any_text, soup))

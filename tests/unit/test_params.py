@@ -20,7 +20,8 @@ def io(name: str = "x", **fields: Any) -> IO:
     [
         ("int", "3", 3), ("int", 3.0, 3), ("float", "1e-3", 0.001), ("float", 2, 2.0), ("bool", "yes", True),
         ("bool", "0", False), ("str", 5, "5"), ("str", True, "true"),
-        ("list", "[1, 2]", [1, 2]), ("list", "a,b", ["a", "b"]), ("list", "[a, 2]", ["a", 2]), ("list", "64,32", [64, 32]),
+        ("list", "[1, 2]", [1, 2]), ("list", "a,b", ["a", "b"]), ("list", "[a, 2]", ["a", 2]),
+        ("list", "64,32", [64, 32]),
         ("dict", '{"a": 1}', {"a": 1}), ("uri", "s3://b/k", "s3://b/k"), ("date", "2026-01-31", "2026-01-31"),
         ("uuid", "8fd3c4e2a0d54e1f9b1c2d3e4f5a6b7c", "8fd3c4e2-a0d5-4e1f-9b1c-2d3e4f5a6b7c"), (None, [1], [1]),
         ("path", "/data/x", "/data/x"), ("datetime", "2026-01-31T12:00:00", "2026-01-31T12:00:00"),

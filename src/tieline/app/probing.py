@@ -22,7 +22,7 @@ from tieline.model.binding import Derived, FromConfigMap, FromSecret, Value
 from tieline.model.catalog import View
 from tieline.model.connection import Connection
 from tieline.model.form import camel
-from tieline.probes import Limits, Operation, Outcome, Report, Result, credential_values, probe
+from tieline.probes import Limits, Operation, Outcome, Report, Result, credential_values, end_all, probe, remove_dead
 from tieline.secrets.resolve import Places, Resolver
 from tieline.secrets.secret import Secret
 from tieline.secrets.sources import Sources
@@ -32,6 +32,7 @@ AT_ONCE = 4
 """Connections that are asked side by side."""
 ADDRESSES = ("uri", "url", "endpoint", "bucket")
 """Fields that say a whole address, where the one for a part of it has no value."""
+IN_ADDRESSES = frozenset({"host", "port", "database", "username", *ADDRESSES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ def check_connections(
     connections: Sequence[Connection], deployment: Deployment, view: View, home: HomeFolder, limits: Limits
 ) -> list[Tested]:
     """Test these connections, in their order. ``view``: the namespace's, whose secrets they use."""
+    remove_dead()
     sources = sources_for(deployment, view.namespace, home)
     resolver = Resolver(sources, Places("", ""))
     found = [_found(connection, sources, resolver) for connection in connections]
@@ -87,7 +89,7 @@ def check_connections(
         return probe(access, one.secrets, limits, claims=claims, known_hosts=known_hosts, makes_folder=store)
 
     reports = _side_by_side(ask, found)
-    places = _Places(deployment, view.namespace)
+    places = _Places(deployment, view.namespace, sources)
     return [_tested(one, report, places) for one, report in zip(found, reports, strict=True)]
 
 
@@ -97,10 +99,14 @@ def known_hosts_of(home: HomeFolder, namespace: str, connection: str) -> Path:
 
 
 def _side_by_side(ask: Callable[[_Found], Report], found: Iterable[_Found]) -> list[Report]:
-    """Each one's report. Ctrl-C waits for none: every probe ends by itself."""
+    """Each one's report. Ctrl-C ends all of them: what a probe has made is removed, and nobody is waited for."""
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="tieline-test")
     try:
         return [asked.result() for asked in [pool.submit(ask, one) for one in found]]
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        end_all()
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -145,8 +151,21 @@ def _tested(one: _Found, report: Report, places: _Places) -> Tested:
     return Tested(one.connection, report, mends, required)
 
 
+def _there(value: Value, sources: Sources) -> tuple[str, ...]:
+    """Of the keys that a value may be made from, those that the secret has; else all of them."""
+    match value:
+        case FromSecret():
+            located = sources.locate("secret", value.secret)
+            found = located.pick(value.keys) if located else None
+            return (found,) if found else ()
+        case Derived():
+            return tuple(dict.fromkeys(key for part in value.parts.values() for key in _there(part, sources)))
+        case _:
+            return ()
+
+
 def _keys(value: Value) -> tuple[str, ...]:
-    """The keys that a value is made from."""
+    """The keys that a value may be made from."""
     match value:
         case FromSecret() | FromConfigMap():
             return value.keys
@@ -159,17 +178,18 @@ def _keys(value: Value) -> tuple[str, ...]:
 class _Places:
     """Where in the deployment file a part of a connection stands. The file is read when it is first needed."""
 
-    def __init__(self, deployment: Deployment, namespace: str) -> None:
-        self._deployment, self._namespace = deployment, namespace
+    def __init__(self, deployment: Deployment, namespace: str, sources: Sources) -> None:
+        self._deployment, self._namespace, self._sources = deployment, namespace, sources
         self._document: Document | None = None
 
     def mend(self, one: _Found, part: str, value: Value | None) -> Mend:
         """The place of a part: the credential's, where it comes from a secret, else the schema's field."""
         keys = _keys(value) if value is not None else ()
         secret = one.connection.secret
-        if keys and secret is not None:
-            words = f"{' or '.join(keys)} of the secret {secret.name}"
-            return Mend(self._place(one.connection, ("secret",)), words, one.missing.get(part))
+        if value is not None and keys and secret is not None:
+            missing = one.missing.get(part)
+            words = " or ".join(keys if missing else _there(value, self._sources) or keys)
+            return Mend(self._place(one.connection, ("secret",)), f"{words} of the secret {secret.name}", missing)
         return Mend(self._place(one.connection, _field(one.connection, part)))
 
     def _place(self, connection: Connection, path: FieldPath) -> Place:
@@ -216,16 +236,10 @@ def _field(connection: Connection, part: str) -> FieldPath:
         return ("secret",)
     schema, steps = connection.schema_, tuple(part.split("."))
     names = {camel(name): name for name in type(schema).model_fields} if schema is not None else {}
-    if getattr(schema, names.get(steps[0], ""), None) is None and len(steps) == 1:
-        for whole in ADDRESSES:
-            if getattr(schema, whole, None) is not None and steps[0] in (
-                "host",
-                "port",
-                "database",
-                "username",
-                *ADDRESSES,
-            ):
-                return ("schema", whole)
+    if steps[0] in IN_ADDRESSES and getattr(schema, names.get(steps[0], ""), None) is None:
+        whole = next((name for name in ADDRESSES if getattr(schema, name, None) is not None), None)
+        if whole is not None:
+            return ("schema", whole)
     return ("schema", *steps)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -66,6 +67,7 @@ def test(
     wanted = _wanted(view, names, everything=everything)
     if is_terminal(sys.stderr) and output != "json":
         say(f"testing {_count(len(wanted))}, at most {seconds(timeout * OPERATIONS)} each…")
+    signal.signal(signal.SIGTERM, _end)
     limits = Limits(timeout=timeout, total=timeout * OPERATIONS, allow_link_local=allow_link_local)
     found = check_connections(wanted, deployment, view, home, limits)
     if output == "json":
@@ -73,6 +75,11 @@ def test(
     else:
         _show(found)
     return exits.REFUSED if any(tested.failed for tested in found) else exits.OK
+
+
+def _end(*_: object) -> None:
+    """TERM is like Ctrl-C: what was written is removed, and no key stays in memory."""
+    raise SystemExit(exits.STOPPED)
 
 
 def _wanted(view: View, names: Sequence[str], *, everything: bool) -> list[Connection]:

@@ -92,6 +92,11 @@ def _twice(connection: Connection) -> Iterator[Complaint]:
 
 def _resources(connection: Connection) -> Iterator[Complaint]:
     """A key of a secret becomes the name of a file or of a variable, and is looked for in a folder on a laptop."""
+    names = {"envPrefix": connection.env_prefix, "secret.name": connection.secret and connection.secret.name,
+             "configMap.name": connection.config_map and connection.config_map.name}  # fmt: skip
+    for field, name in names.items():
+        if name and name.endswith("\n"):  # which the `$` of an expression lets pass
+            yield field, "it ends with a line break", "write it on one line, without '|'"
     for field, ref in (("secret", connection.secret), ("configMap", connection.config_map)):
         if ref and ref.mount_path and ".." in ref.mount_path.split("/"):
             yield f"{field}.mountPath", "this is no absolute path without '..'", "write one like /etc/secrets"

@@ -21,8 +21,9 @@ from tieline.model.access import (
 )
 from tieline.model.binding import Value
 from tieline.probes.family import Asked, Failed, Family, credentials_of, is_secret
+from tieline.probes.leftovers import under_way
 from tieline.probes.report import Limits, Operation, Outcome, Report, Result
-from tieline.probes.running import carry_out
+from tieline.probes.running import carry_out, unexpected
 from tieline.probes.scrub import Scrubber
 from tieline.secrets.secret import Secret
 
@@ -70,7 +71,10 @@ def probe(
         family = _family(access)(access, Asked(secrets, limits, claims or {}, known_hosts, makes_folder))
     except Failed as error:
         return _at_once(error, scrub)
-    return carry_out(family, limits, scrub)
+    except Exception as error:
+        return _at_once(unexpected(error), scrub)
+    with under_way(family):
+        return carry_out(family, limits, scrub)
 
 
 def credential_values(access: Access) -> dict[str, Value]:

@@ -130,3 +130,11 @@ def must_have(credentials: Credentials, *names: str) -> None:
     """Raise Failed where the connection logs in by a secret that should have one of these: they are not there."""
     if credentials.secret and looked_for(credentials, *names):
         raise no_credential(credentials, "the connection logs in by a secret", *names)
+
+
+def must_have_something(credentials: Credentials, secrets: Mapping[str, Secret], *told: str) -> None:
+    """Raise Failed where the connection names a secret, and nothing of what it should have is there. ``told``: what is
+    to be named, of all that might be."""
+    wanted = [name for name, value in credentials.values.items() if is_secret(value)]
+    if wanted and not any(name in secrets for name in wanted):
+        must_have(credentials, *([name for name in told if name in wanted] or wanted))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from tieline.git.url import check_url, clean, http_origin, is_local, ssh_place
 from tieline.model.access import GitRemote
 from tieline.probes.asking import Answer, get
 from tieline.probes.family import Asked, Failed, Family, Skipped, Work, must_have, no_credential
+from tieline.probes.leftovers import new_mark
 from tieline.probes.line import Line
 from tieline.probes.programs import ShortGit
 from tieline.probes.report import Operation
@@ -257,8 +257,8 @@ class GitFamily(Family):
             return self._ssh.login
         if self._logged is None:
             folder = self._folder()
-            mark = f"probe-{secrets.token_hex(6)}"
-            opened = credentials(self._remote, self.secrets, folder, known_hosts=folder / "known_hosts", mark=mark)
+            known = folder / "known_hosts"
+            opened = credentials(self._remote, self.secrets, folder, known_hosts=known, mark=new_mark())
             try:
                 self._logged = self._stack.enter_context(opened)
             except TielineError as error:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tieline.model.access import Channel, Database, ObjectStore, Registry, Socket
-from tieline.probes.family import LATER, Asked, Failed, Family, Skipped, Work, is_secret, looked_for, no_credential
+from tieline.probes.family import LATER, Asked, Failed, Family, Skipped, Work, must_have_something
 from tieline.probes.line import Line
 from tieline.probes.place import place_of
 from tieline.probes.report import Operation
@@ -64,10 +64,7 @@ class HostFamily(Family):
 
     def _authenticate(self) -> str:
         """Nobody logs in yet; but that there is nothing to log in with is known already."""
-        values = self._credentials.values
-        from_secrets = [name for name, value in values.items() if is_secret(value)]
-        if self._credentials.secret and from_secrets and not self.secrets.keys() & set(from_secrets):
-            raise no_credential(self._credentials, "the connection logs in by a secret", *from_secrets)
+        must_have_something(self._credentials, self.secrets)
         raise Skipped(f"{self._what} {LATER}")
 
     def cut(self) -> None:
@@ -134,8 +131,7 @@ def channel(access: Channel, asked: Asked) -> HostFamily:
     url = access.url or (given.reveal_text().strip() if given else "")
     if url:
         return HostFamily(access, asked, _web(url, asked, Trust(), None, "url"), what)
-    if looked_for(access.credentials, *access.credentials.values) and not asked.secrets:
-        raise no_credential(access.credentials, "its address or token is in a secret", *access.credentials.values)
+    must_have_something(access.credentials, asked.secrets)
     return HostFamily(access, asked, f"its address is in no field of its own: reading it {LATER}", what)
 
 

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 
 from tieline.model.access import Http
 from tieline.probes.asking import Answer, basic, bearer, get
-from tieline.probes.family import LATER, Asked, Failed, Family, Skipped, Work, must_have, no_credential
+from tieline.probes.family import (
+    LATER,
+    Asked,
+    Failed,
+    Family,
+    Skipped,
+    Work,
+    is_secret,
+    must_have_something,
+    no_credential,
+)
 from tieline.probes.report import Operation
 from tieline.probes.route import Route, target_of
 from tieline.probes.tls import Trust, judge
@@ -65,8 +75,7 @@ class HttpFamily(Family):
             return basic(username or "", password)
         if token is not None:
             return bearer(token)
-        if not set(self.secrets) - set(LOGIN):
-            must_have(self._access.credentials, "password", "token")
+        must_have_something(self._access.credentials, self.secrets, "password", "token")
         return {}
 
     def _authenticate(self) -> str:
@@ -101,7 +110,8 @@ class HttpFamily(Family):
                 f"the server asks for a login ({scheme}): {plain.said}" if scheme else f"the server says {plain.said}"
             )
             raise no_credential(self._access.credentials, asks, "password", "token")
-        if self.secrets:
+        values = self._access.credentials.values
+        if any(name in values and is_secret(values[name]) for name in self.secrets):
             raise Skipped(f"a login other than user, password or token {LATER}; {plain.said} without it")
         raise Skipped(f"the connection has no login; the server answers {plain.said} without one")
 

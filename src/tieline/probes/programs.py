@@ -72,10 +72,11 @@ class ShortGit(Git):
     """git, with an end to what is read of its answer."""
 
     def _wait(self, process: subprocess.Popen[bytes], command: str) -> tuple[bytes, bytes]:
-        found: dict[str, bytes] = {}
+        found = {"out": b"", "err": b""}
 
         def read(name: str, stream: IO[bytes] | None, most: int) -> None:
-            found[name] = stream.read(most + 1) if stream is not None else b""
+            with suppress(OSError, ValueError):  # closed under us, when the time was over
+                found[name] = stream.read(most + 1) if stream is not None else b""
             if len(found[name]) > most:
                 _kill(process)
 

@@ -93,8 +93,13 @@ def _result(operation: Operation, work: Work, seconds: float) -> tuple[Result, b
             Outcome.FAIL, f"the connection broke: {error.strerror or error}", "see the server's log; is tls right?"
         ), False
     except Exception as error:
-        said = f"{type(error).__name__}: {error}"
-        return ended(Outcome.FAIL, f"unexpected: {said}", "this is a defect in Tieline; please report it"), False
+        told = unexpected(error)
+        return ended(Outcome.FAIL, told.reason, told.hint), False
+
+
+def unexpected(error: Exception) -> Failed:
+    """What nobody thought of, as a failure."""
+    return Failed(f"unexpected: {type(error).__name__}: {error}", "this is a defect in Tieline; please report it")
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shlex
 import shutil
 import tempfile
@@ -24,6 +23,7 @@ from tieline.git.login import Login
 from tieline.git.ssh_key import private_key
 from tieline.model.access import GitRemote, SshHost
 from tieline.probes.family import Asked, Failed, Family, Skipped, Work, looked_for, must_have
+from tieline.probes.leftovers import new_mark
 from tieline.probes.line import Line
 from tieline.probes.programs import Watched
 from tieline.probes.report import Operation
@@ -66,11 +66,9 @@ class SshWay:
             if theirs is not None and theirs.is_file():
                 shutil.copyfile(theirs, known)
                 self.recorded = is_recorded(known, name_of(self._host, self._port))
-            mark = f"probe-{secrets.token_hex(6)}"
+            login = credentials(self.remote, self._asked.secrets, folder, known_hosts=known, mark=new_mark())
             try:
-                self._login = self._stack.enter_context(
-                    credentials(self.remote, self._asked.secrets, folder, known_hosts=known, mark=mark)
-                )
+                self._login = self._stack.enter_context(login)
             except TielineError as error:
                 problem = error.problems[0]
                 part = "knownHosts" if "knownHosts" in problem.message else KEY

@@ -10,6 +10,7 @@ import base64
 import importlib
 import os
 import shlex
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,9 +28,12 @@ LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2")
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-@dataclass(slots=True, repr=False)
+@dataclass(slots=True, weakref_slot=True, repr=False)
 class ClusterSource:
-    """One namespace of a cluster. ``context``: of the kubeconfig; None: the current one, or the pod's own cluster."""
+    """One namespace of a cluster. ``context``: of the kubeconfig; None: the current one, or the pod's own cluster.
+
+    Its connection stays open for as long as somebody holds the source.
+    """
 
     context: str | None
     namespace: str
@@ -99,6 +103,7 @@ class ClusterSource:
                 client = lightkube.Client(config=self._config(lightkube.KubeConfig), namespace=self.namespace)
             except Exception as error:
                 raise self._failed(error, "open the kubeconfig") from None
+            weakref.finalize(self, client.close)
             self._opened = client, {"secret": core.Secret, "configMap": core.ConfigMap}
         opened: tuple[Any, dict[Resource, Any]] = self._opened
         return opened
