@@ -203,10 +203,15 @@ class ApartHandle(ProcessHandle):
         return run
 
     def kill(self) -> None:
-        if self.supervisor:
-            with suppress(ProcessLookupError):
-                os.kill(self.supervisor, signal.SIGKILL)
-            sweep(self.uuid)
+        if self._is_still_itself():
+            os.kill(self.supervisor, signal.SIGKILL)
+        sweep(self.uuid)
+
+    def _is_still_itself(self) -> bool:
+        """Its number may be another process's when it has ended."""
+        with suppress(OSError):
+            return self.uuid.encode() in Path(f"/proc/{self.supervisor}/cmdline").read_bytes()
+        return False
 
 
 def is_alive(pid: int) -> bool:

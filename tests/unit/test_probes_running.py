@@ -93,6 +93,17 @@ def test_an_operation_that_hangs_is_left_behind_and_nothing_more_is_asked() -> N
     assert (family.was_cut, family.was_closed) == (1, 1)
 
 
+def test_what_there_was_no_time_for_fails() -> None:
+    limits = Limits(timeout=0.4, total=0.2)
+
+    def slow() -> str:
+        time.sleep(0.19)
+        return "done"
+
+    report = run(Scripted(limits, resolve=slow, reach=lambda: time.sleep(0.05) or "done"), limits)
+    assert Outcome.FAIL in {result.outcome for result in report.results}
+
+
 def test_a_family_that_cannot_be_closed_is_left_behind_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tieline.probes.running.LAST", 0.1)
     stop = threading.Event()
@@ -117,6 +128,7 @@ def test_all_operations_together_have_a_limit() -> None:
     report = run(Scripted(limits, resolve=slow, reach=slow), limits)
     assert report.results[0].outcome is Outcome.PASS
     assert report.results[1].outcome is Outcome.FAIL
+    assert report.failed(), "what there was no time for is not fine"
     assert sum((result.milliseconds or 0) for result in report.results) < 900
 
 

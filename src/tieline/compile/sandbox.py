@@ -90,7 +90,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        known = attr in METHODS or isinstance(obj, LoopContext) or attr in getattr(obj, "_fields", ())  # of a group
+        of_a_group = attr in getattr(type(obj), "_fields", ())
+        known = attr in METHODS or isinstance(obj, LoopContext) or of_a_group
         return known and super().is_safe_attribute(obj, attr, value)
 
     def wrap_str_format(self, value: Any) -> None:

@@ -7,7 +7,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, responses
+from http.client import HTTPConnection, HTTPException, HTTPResponse, responses
 from urllib.parse import urljoin, urlsplit
 
 from tieline import __version__
@@ -62,32 +62,10 @@ class _Connection(HTTPConnection):
 
 def get(route: Route, trust: Trust, max_bytes: int, headers: Mapping[str, str] | None = None, path: str = "") -> Answer:
     """GET the route's path, or another one. Raises Failed."""
-    target = route.target
-    wanted = path or target.path
-    if route.absolute:
-        wanted = f"{target.scheme}://{target.authority}{wanted}"
-    sent = {
-        "Host": target.authority,
-        "User-Agent": f"tieline/{__version__}",
-        "Accept": "*/*",
-        "Accept-Encoding": "identity",
-        "Connection": "close",
-        **(headers or {}),
-    }
     connection = _Connection(route, lambda: route.secure(trust))
     try:
-        connection.request("GET", wanted, headers=sent)
-        response = connection.getresponse()
-        body = response.read(max_bytes + 1)
-        location = response.getheader("Location") or ""
-        return Answer(
-            response.status,
-            _word(_TYPE, response.getheader("Content-Type")),
-            _word(_SCHEME, response.getheader("WWW-Authenticate")),
-            _shown(urljoin(f"{target.scheme}://{target.authority}{target.path}", location)) if location else "",
-            body[:max_bytes],
-            len(body) <= max_bytes,
-        )
+        connection.request("GET", _wanted(route, path), headers={**_usual(route), **(headers or {})})
+        return _answer(connection.getresponse(), route, max_bytes)
     except HTTPException as error:
         said = type(error).__name__
         raise Failed(
@@ -99,6 +77,35 @@ def get(route: Route, trust: Trust, max_bytes: int, headers: Mapping[str, str] |
         ) from None
     finally:
         connection.close()
+
+
+def _wanted(route: Route, path: str) -> str:
+    """What is asked for: the path; through a proxy without TLS the whole address."""
+    target = route.target
+    return f"{target.scheme}://{target.authority}{path or target.path}" if route.absolute else path or target.path
+
+
+def _usual(route: Route) -> dict[str, str]:
+    return {
+        "Host": route.target.authority,
+        "User-Agent": f"tieline/{__version__}",
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+    }
+
+
+def _answer(response: HTTPResponse, route: Route, max_bytes: int) -> Answer:
+    body = response.read(max_bytes + 1)
+    target, location = route.target, response.getheader("Location")
+    return Answer(
+        response.status,
+        _word(_TYPE, response.getheader("Content-Type")),
+        _word(_SCHEME, response.getheader("WWW-Authenticate")),
+        _shown(urljoin(f"{target.scheme}://{target.authority}{target.path}", location)) if location else "",
+        body[:max_bytes],
+        len(body) <= max_bytes,
+    )
 
 
 def _word(pattern: re.Pattern[str], header: str | None) -> str:

@@ -20,6 +20,7 @@ from tieline.probes.report import Limits, Operation, Outcome, Report, Result
 from tieline.probes.scrub import Scrubber
 
 T = TypeVar("T")
+_MORE = "give it more --timeout"
 LAST = 2.0
 """Seconds for closing what was opened, and removing what was made."""
 GATES = (Operation.RESOLVE, Operation.REACH, Operation.TLS, Operation.AUTHENTICATE)
@@ -66,7 +67,7 @@ def _result(operation: Operation, work: Work, seconds: float) -> tuple[Result, b
     if isinstance(work, str):
         return Result(operation, Outcome.SKIPPED, work), False
     if seconds <= 0:
-        return Result(operation, Outcome.SKIPPED, "the time for the whole test was over"), False
+        return Result(operation, Outcome.FAIL, "not tried: the time for the whole test was over", None, _MORE), True
     started = time.monotonic()
 
     def ended(outcome: Outcome, detail: str, hint: str = "", part: str = "") -> Result:
@@ -76,25 +77,27 @@ def _result(operation: Operation, work: Work, seconds: float) -> tuple[Result, b
         return ended(Outcome.PASS, within(seconds, work)), False
     except Skipped as why:
         return ended(Outcome.SKIPPED, str(why)), False
-    except Failed as error:
-        return ended(Outcome.FAIL, error.reason, error.hint, error.part), False
     except (TookTooLong, TimeoutError):
-        reason = f"no answer within {seconds:g} s: it accepts, and says nothing or not all"
-        if operation in (Operation.RESOLVE, Operation.REACH):
-            reason = f"no answer within {seconds:g} s"
+        silent = "" if operation in GATES[:2] else ": it accepts, and says nothing or not all"
         return ended(
-            Outcome.FAIL, reason, "check that the right server is there and well, or give it more --timeout"
+            Outcome.FAIL, f"no answer within {seconds:.3g} s{silent}", f"is it the right server? else {_MORE}"
         ), True
-    except TielineError as error:
-        problem = error.problems[0]
-        return ended(Outcome.FAIL, problem.message, problem.hint), False
-    except OSError as error:
-        return ended(
-            Outcome.FAIL, f"the connection broke: {error.strerror or error}", "see the server's log; is tls right?"
-        ), False
     except Exception as error:
-        told = unexpected(error)
-        return ended(Outcome.FAIL, told.reason, told.hint), False
+        told = _told(error)
+        return ended(Outcome.FAIL, told.reason, told.hint, told.part), False
+
+
+def _told(error: Exception) -> Failed:
+    """Whatever was raised, as a failure."""
+    match error:
+        case Failed():
+            return error
+        case TielineError():
+            return Failed(error.problems[0].message, error.problems[0].hint)
+        case OSError():
+            return Failed(f"the connection broke: {error.strerror or error}", "see the server's log; is tls right?")
+        case _:
+            return unexpected(error)
 
 
 def unexpected(error: Exception) -> Failed:

@@ -13,7 +13,7 @@ from tieline.model.access import ObjectStore, Volume
 from tieline.model.binding import Binding, HostPathSource, Text
 from tieline.model.plan import CloneStep, FetchStep, Plan, ProgramStep, TakeStep
 
-NO_SECRETS = "this version has no source of secrets on this machine; use the connection without one"
+NO_SECRETS = "jobs do not get secrets in this version yet; use the connection without one"
 NO_BUCKETS = "this version opens folders only: host_path and volume_claim"
 
 
