@@ -19,9 +19,8 @@ sys.path.insert(0, str(CLIENT / "tests"))
 
 import binding_folders  # noqa: E402
 import environments  # noqa: E402
-
-import servers  # noqa: E402
-from servers import Server  # noqa: E402
+import recipe_servers as servers  # noqa: E402
+from recipe_servers import Server  # noqa: E402
 
 PAGE = (ROOT / "docs" / "client.md").read_text()
 BLOCK = re.compile(r'^```python title="(.+?)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)

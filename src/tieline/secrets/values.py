@@ -16,4 +16,6 @@ def literal(value: Value) -> str | None:
         return value.text
     if value.optional:
         return None
-    raise Refused.of(Code.SECRET_MISSING, "a value comes from a secret, and jobs do not get secrets in this version yet")
+    raise Refused.of(
+        Code.SECRET_MISSING, "a value comes from a secret, and jobs do not get secrets in this version yet"
+    )
