@@ -50,6 +50,16 @@ class Mariadb:
         return done.stdout
 
 
+def _install(argv: list[str], folder: Path, user: str | None) -> None:
+    """Make the system tables; a second try, because on a loaded machine the first has been seen to fail."""
+    for last in (False, True):
+        made = subprocess.run(argv, capture_output=True, user=user, group=user, extra_groups=[] if user else None,
+                              cwd=folder, check=last)  # fmt: skip
+        if made.returncode == 0:
+            return
+        shutil.rmtree(folder / "data", ignore_errors=True)
+
+
 @contextmanager
 def mariadb_server(tls: tuple[Path, Path] | None = None, more: Sequence[str] = ()) -> Iterator[Mariadb]:
     """Start a server with its users and tables. ``tls``: the certificate and its key; ``more``: its own options."""
@@ -60,10 +70,9 @@ def mariadb_server(tls: tuple[Path, Path] | None = None, more: Sequence[str] = (
         if user:
             shutil.chown(folder, user)
         data = f"--datadir={folder / 'data'}"
-        subprocess.run(
-            [install, "--no-defaults", data, "--auth-root-authentication-method=normal", "--skip-test-db"],
-            check=True, capture_output=True, user=user, group=user, extra_groups=[] if user else None, cwd=folder,
-        )  # fmt: skip
+        _install(
+            [install, "--no-defaults", data, "--auth-root-authentication-method=normal", "--skip-test-db"], folder, user
+        )
         server = Mariadb(folder, free_port())
         argv = [program, "--no-defaults", data, f"--port={server.port}", "--bind-address=127.0.0.1",
                 f"--socket={server.socket}", f"--pid-file={folder / 'pid'}", "--innodb-flush-log-at-trx-commit=0",
