@@ -85,4 +85,5 @@ def test_an_undefined_name_suggests_the_nearest() -> None:
 
 
 def test_names_are_known_before_values_are() -> None:
+    assert undeclared_names("{{ true }} {{ none }}") == set()
     assert undeclared_names("{{ a.b }} {{ c | upper }} {% for d in e %}{{ d }}{% endfor %}") == {"a", "c", "e"}

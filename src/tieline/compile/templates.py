@@ -27,6 +27,8 @@ MAX_TEXT = 1_000_000
 LONG_TEMPLATE = 4096
 """Characters above which a template's compiled form is not kept."""
 
+LITERALS = frozenset({"true", "false", "none", "True", "False", "None"})
+
 _PLAIN = re.compile(r"\{\{\s*([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*\}\}")
 _WHOLE = re.compile(r"\{\{(?P<expression>(?:[^{}%#]|(?<!\})\}(?!\})|\{(?![{%#]))*)\}\}")
 
@@ -68,7 +70,7 @@ def _names_alone(text: str) -> list[str] | None:
 def undeclared_names(text: str) -> set[str]:
     """The top-level names that a template uses. Raises TemplateProblem on bad syntax."""
     if (names := _names_alone(text)) is not None:
-        return {name.split(".")[0] for name in names}
+        return {name.split(".")[0] for name in names} - LITERALS
     from jinja2 import meta
 
     with _told({}):
