@@ -47,6 +47,7 @@ CATALOGS: dict[str, Told] = {
     "end-marks-only.yaml": NOTHING,
     "git.yaml": [(Code.BAD_VALUE, line) for line in range(2, 11)],
     "latin-1.yaml": [(Code.BAD_ENCODING, 2)],
+    "line-ends-in-names.yaml": [(Code.BAD_VALUE, line) for line in range(2, 8)],
     "merge-chain.yaml": NOTHING,
     "merge-of-itself.yaml": [(Code.BAD_SYNTAX, 3)],
     "merge-of-text.yaml": [(Code.BAD_SYNTAX, 3)],

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_schema
+if TYPE_CHECKING:
+    from pydantic_core import SchemaValidator
 
 MAX_PATTERN = 1000
 MAX_TEXT = 1_000_000
@@ -24,6 +25,8 @@ class BadPattern(ValueError):
 
 def matches(pattern: str, text: str, *, anywhere: bool = False) -> bool:
     """Whether the text matches from its beginning (or ``anywhere``). Raises BadPattern."""
+    from pydantic_core import ValidationError
+
     compiled = _compiled(pattern if anywhere else f"^(?:{pattern})")
     if len(text) > MAX_TEXT:
         return False
@@ -44,6 +47,8 @@ def check(pattern: Any) -> str:
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> SchemaValidator:
+    from pydantic_core import SchemaError, SchemaValidator, core_schema
+
     if len(pattern) > MAX_PATTERN:
         raise BadPattern(f"it is longer than {MAX_PATTERN} characters")
     ours = re.sub(r"\\(.)", lambda found: r"\z" if found[1] == "Z" else found[0], pattern, flags=re.DOTALL)

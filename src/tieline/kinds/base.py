@@ -90,17 +90,21 @@ def _twice(connection: Connection) -> Iterator[Complaint]:
         taken = taken or ref.mount_path
 
 
+_LINE_END = ("it ends with a line break", "write it on one line, without '|'")  # which an expression's `$` lets pass
+
+
 def _resources(connection: Connection) -> Iterator[Complaint]:
     """A key of a secret becomes the name of a file or of a variable, and is looked for in a folder on a laptop."""
-    names = {"envPrefix": connection.env_prefix, "secret.name": connection.secret and connection.secret.name,
-             "configMap.name": connection.config_map and connection.config_map.name}  # fmt: skip
-    for field, name in names.items():
-        if name and name.endswith("\n"):  # which the `$` of an expression lets pass
-            yield field, "it ends with a line break", "write it on one line, without '|'"
+    if connection.env_prefix.endswith("\n"):
+        yield "envPrefix", *_LINE_END
     for field, ref in (("secret", connection.secret), ("configMap", connection.config_map)):
-        if ref and ref.mount_path and ".." in ref.mount_path.split("/"):
+        if ref is None:
+            continue
+        if ref.name.endswith("\n"):
+            yield f"{field}.name", *_LINE_END
+        if ref.mount_path and ".." in ref.mount_path.split("/"):
             yield f"{field}.mountPath", "this is no absolute path without '..'", "write one like /etc/secrets"
-        for number, key in enumerate((ref.items if ref else None) or ()):
+        for number, key in enumerate(ref.items or ()):
             if not SAFE_ENTRY.match(key):
                 right = "use letters, digits, '.', '_' and '-', as Kubernetes does"
                 yield f"{field}.items.{number}", "this can't be the name of a key", right
