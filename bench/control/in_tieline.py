@@ -17,7 +17,7 @@ import inputs
 from tieline.app.deployment import Deployment, load_deployment
 from tieline.app.home import HomeFolder
 from tieline.app.jobs import load_job
-from tieline.app.submit import Wanted, request_for
+from tieline.app.preparing import Wanted, request_for
 from tieline.compile.jobs import Job, read_job
 from tieline.compile.planner import compile_job
 from tieline.documents.document import Document, parse_document

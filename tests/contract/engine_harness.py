@@ -23,7 +23,8 @@ from tieline.app import runs as app_runs
 from tieline.app.deployment import load_deployment
 from tieline.app.home import HomeFolder
 from tieline.app.outputs import push, stored
-from tieline.app.submit import Accepted, Wanted, accept, carry_out, detach, prepare
+from tieline.app.preparing import Wanted, prepare
+from tieline.app.submit import Accepted, accept, carry_out, detach
 from tieline.engines.base import Controls
 from tieline.engines.process.folders import RunFolder
 from tieline.engines.process.leftovers import processes_of, sweep

@@ -300,12 +300,12 @@ def test_what_killed_processes_threw_away_is_removed(engine: ProcessEngine) -> N
 READ_ONLY = """
 import os, sys
 from pathlib import Path
-from tieline.app import runs, submit
+from tieline.app import preparing, runs, submit
 from tieline.app.deployment import load_deployment
 from tieline.app.home import HomeFolder
 from tieline.errors import TielineError
 home = HomeFolder.find()
-job = submit.prepare(submit.Wanted(Path(sys.argv[1])), load_deployment(Path(sys.argv[2]), home), home)
+job = preparing.prepare(preparing.Wanted(Path(sys.argv[1])), load_deployment(Path(sys.argv[2]), home), home)
 for action in (lambda: runs.opened(home).__enter__(), lambda: submit.accept(job, home)):
     try:
         action()

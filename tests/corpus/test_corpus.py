@@ -11,7 +11,7 @@ import pytest
 from tieline.app.checking import check_file
 from tieline.app.deployment import Deployment, load_deployment, read_deployment
 from tieline.app.home import HomeFolder
-from tieline.app.submit import Wanted
+from tieline.app.preparing import Wanted
 from tieline.compile.catalog import Home, read_catalog
 from tieline.documents.document import read_document
 from tieline.errors import Code, InvalidInput, Problem

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tieline.app import preparing, submit
 from tieline.app import runs as app_runs
-from tieline.app import submit
 from tieline.app.deployment import load_deployment
 from tieline.app.home import HomeFolder
 from tieline.engines.base import Controls, Silent
@@ -101,7 +101,7 @@ def become(order: dict[str, str]) -> None:
 
 def start(order: dict[str, str], home: HomeFolder) -> None:
     deployment = load_deployment(Path(order["config"]), home)
-    accepted = submit.accept(submit.prepare(submit.Wanted(Path(order["job"])), deployment, home), home)
+    accepted = submit.accept(preparing.prepare(preparing.Wanted(Path(order["job"])), deployment, home), home)
     if order["do"] == "detach":
         submit.detach(accepted)
     else:

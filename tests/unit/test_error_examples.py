@@ -10,7 +10,7 @@ import pytest
 from tieline.app.checking import check_file
 from tieline.app.deployment import load_deployment
 from tieline.app.home import HomeFolder
-from tieline.app.submit import Wanted
+from tieline.app.preparing import Wanted
 
 PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
 CATALOG = re.search(r'```yaml title="tieline.yaml"\n(.*?)```', PAGE, re.DOTALL)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tieline.app.deployment import Deployment, read_deployment, shown
 from tieline.app.home import HomeFolder
-from tieline.app.submit import Wanted, check
+from tieline.app.preparing import Wanted, check
 from tieline.documents.document import read_document
 from tieline.errors import Problem, TielineError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tieline.app.checking import Checked, check_file
 from tieline.app.deployment import Deployment, find_config, load_deployment, shown
 from tieline.app.home import HomeFolder
-from tieline.app.submit import Wanted
+from tieline.app.preparing import Wanted
 from tieline.errors import Code, Problem, TielineError
 
 CATALOG, JOB = "catalog", "job"

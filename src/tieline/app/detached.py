@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 
 from tieline.app.home import HomeFolder
 from tieline.app.submit import Accepted, carry_out
@@ -19,24 +18,9 @@ from tieline.runs.locks import RunLock
 from tieline.runs.record import Record
 
 
-class Flag(threading.Event):
-    """An event that is set without a lock. A signal's handler may run while the same thread is inside ``set``, for
-    another signal or for the stop file: with a lock it would wait for itself."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._is_raised = False
-
-    def set(self) -> None:
-        self._is_raised = True
-
-    def is_set(self) -> bool:
-        return self._is_raised
-
-
 def main(uuid: str, fd: int) -> None:
     """Carry one recorded run out to its end."""
-    controls = Controls(stop=Flag())
+    controls = Controls()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: controls.stop.set())
     home = HomeFolder.find()

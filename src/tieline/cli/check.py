@@ -35,7 +35,7 @@ def check(files: tuple[Path, ...], namespace: str | None, project: str, config: 
     """
     from tieline.app.checkup import check_files
     from tieline.app.home import HomeFolder
-    from tieline.app.submit import Wanted
+    from tieline.app.preparing import Wanted
 
     wanted = Wanted(files[0], namespace=namespace, project=project)
     found = check_files(files, config, HomeFolder.find(), wanted)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 MANY = 50
 
@@ -61,6 +64,8 @@ def kinds(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list
 
 def _proposed(find: Callable[[], Iterable[tuple[str, str]]], incomplete: str) -> list[CompletionItem]:
     """A shell has no place for an error: what can't be found is not proposed."""
+    from click.shell_completion import CompletionItem
+
     items: dict[str, CompletionItem] = {}
     with suppress(Exception):
         for value, text in find():

@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import NoReturn
 
 import click
@@ -27,6 +28,7 @@ YOUNG = 100_000
 def enter(argv: Sequence[str]) -> int:
     """Carry the command line out; the exit code."""
     gc.set_threshold(YOUNG, 20, 20)
+    _without_plugins()
     prepare_streams()
     if instruction := os.environ.get(COMPLETE):
         return _complete(instruction)
@@ -46,6 +48,14 @@ def leave(code: int) -> NoReturn:
         except (OSError, ValueError):
             continue  # nobody can be told
     os._exit(code)
+
+
+def _without_plugins() -> None:
+    """A command's forms take no plugins of pydantic's. Looking for some reads the metadata of every package that is
+    installed, and imports ``email`` for that: a twentieth of a short command's time."""
+    loader = ModuleType("pydantic.plugin._loader")
+    loader.get_plugins = tuple  # type: ignore[attr-defined]
+    sys.modules.setdefault(loader.__name__, loader)
 
 
 def _invoke(argv: Sequence[str]) -> int:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tieline.errors import Code
-from tieline.model.run import Run, Status
+
+if TYPE_CHECKING:
+    from tieline.model.run import Run
 
 OK = 0
 USAGE = 2
@@ -23,7 +27,7 @@ TABLE: dict[int, str] = {
     USAGE: "the command line is wrong: an unknown option, a missing argument",
     INVALID: "a catalog, a job file, a parameter or a name is not valid; nothing was started",
     NOT_FOUND: "a file, a run or a connection that was named is not there",
-    REFUSED: "preflight: this machine cannot carry the job out; no run was recorded",
+    REFUSED: "preflight: this machine cannot carry the job out, no run was recorded; or a connection test failed",
     INTERNAL: "the record of runs refused, the run's own tieline process died, or a defect in Tieline",
     NOT_SAVED: "the job ended, and its outputs or logs could not be saved (`tieline runs outputs push` tries again)",
     STEP_FAILED: "a step of the run failed (clone, fetch, an init program), or the job could not be started",
@@ -49,6 +53,8 @@ REASONS: dict[str, int] = {
 
 def exit_code(run: Run, *, interrupted: bool = False) -> int:
     """What ``tieline run`` exits with, now that the run has ended so. ``interrupted``: the stop was a Ctrl-C here."""
+    from tieline.model.run import Status
+
     if run.status is Status.SUCCEEDED:
         return OK
     if run.status is Status.STOPPED:

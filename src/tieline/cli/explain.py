@@ -36,7 +36,7 @@ def explain(
     """
     from tieline.app.deployment import load_deployment
     from tieline.app.home import HomeFolder
-    from tieline.app.submit import Wanted, prepare
+    from tieline.app.preparing import Wanted, prepare
 
     home = HomeFolder.find()
     deployment = load_deployment(config, home)

@@ -14,7 +14,8 @@ from tieline.cli.problems import show_problems
 from tieline.cli.terminal import has_colour, out, out_json, paint, printable, say
 
 if TYPE_CHECKING:
-    from tieline.app.submit import Accepted, Prepared, Wanted
+    from tieline.app.preparing import Prepared, Wanted
+    from tieline.app.submit import Accepted
     from tieline.engines.base import Controls
     from tieline.model.plan import Plan
     from tieline.model.run import Run
@@ -54,16 +55,16 @@ def run(
     \b
     tieline run job.yaml -P lr=0.1 --name first-try
     """
-    from tieline.app.submit import Wanted
+    from tieline.app.preparing import Wanted
 
     return _run(Wanted(file, params, namespace, project, name), config, output, detach=detach)
 
 
 def _run(wanted: Wanted, config: Path | None, output: str, *, detach: bool) -> int:
     from tieline.app.deployment import load_deployment
-    from tieline.app.detached import Flag
     from tieline.app.home import HomeFolder
-    from tieline.app.submit import accept, prepare
+    from tieline.app.preparing import prepare
+    from tieline.app.submit import accept
     from tieline.cli.records import opened_record
     from tieline.cli.stopping import Stopping
     from tieline.engines.base import Controls
@@ -73,7 +74,7 @@ def _run(wanted: Wanted, config: Path | None, output: str, *, detach: bool) -> i
     show_problems(prepared.warnings, sys.stderr)
     with opened_record(home):
         pass  # what others left is ended before something new begins
-    controls = Controls(stop=Flag(), now=Flag())
+    controls = Controls()
     with Stopping(controls) as stopping:
         accepted = accept(prepared, home)
         _introduce(prepared)

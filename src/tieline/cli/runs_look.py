@@ -122,12 +122,11 @@ def show(run: str, output: str) -> None:
 
 def _as_json(run: Run, plan: Plan, events: list[Event], home: HomeFolder) -> dict[str, Any]:
     from tieline.app.shapes import event_json
-    from tieline.app.submit import used_connections
     from tieline.cli.summary import summary_json
 
     return {
         **summary_json(run, plan),
-        "connections": list(used_connections(plan)),
+        "connections": list(plan.used_connections),
         "folder": str(home.runs / run.uuid),
         "events": [event_json(event) for event in events],
     }
@@ -146,7 +145,6 @@ def _shown(run: Run, plan: Plan, events: list[Event], home: HomeFolder, *, colou
 
 def _facts(run: Run, plan: Plan, home: HomeFolder) -> Iterable[tuple[str, str]]:
     from tieline.app.runs import folder_of
-    from tieline.app.submit import used_connections
 
     yield "run", run.uuid
     yield "name", f"{run.name}, a {run.kind} of project {run.project} in namespace {run.namespace}"
@@ -162,7 +160,7 @@ def _facts(run: Run, plan: Plan, home: HomeFolder) -> Iterable[tuple[str, str]]:
         yield "tags", ", ".join(run.tags)
     if run.stop_requested and not run.status.is_final:
         yield "stop", "was asked for"
-    yield "uses", ", ".join(used_connections(plan))
+    yield "uses", ", ".join(plan.used_connections)
     yield "catalog", f"digest {run.catalog_digest[:12]}"
     if (folder := folder_of(home, run)).root.exists():
         yield "folder", str(folder.root)

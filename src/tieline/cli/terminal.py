@@ -6,9 +6,7 @@ is shown with its control characters escaped, so that no file can write to someb
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -47,6 +45,8 @@ def has_colour(stream: TextIO) -> bool:
 
 def width() -> int:
     """Columns of the terminal."""
+    import shutil
+
     return shutil.get_terminal_size((100, 24)).columns
 
 
@@ -80,6 +80,8 @@ def out_json(data: Any) -> None:
 
 
 def json_text(data: Any, stream: TextIO) -> str:
+    import json
+
     plain = (stream.encoding or "ascii").lower().replace("-", "") not in ("utf8",)
     return json.dumps(data, indent=2, ensure_ascii=plain)
 

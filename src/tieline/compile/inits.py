@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tieline.compile.context import inside_context
-from tieline.compile.dockerfile import dockerfile
 from tieline.documents.document import FieldPath
 from tieline.documents.forms import Issue
 from tieline.errors import Code
@@ -166,6 +165,8 @@ class Inits:
         form = entry.dockerfile
         if form is None:  # pragma: no cover - the caller has looked
             raise Refusal((), Code.MISSING_KEY, "no dockerfile")
+        from tieline.compile.dockerfile import dockerfile
+
         name = _relative(form.filename or "Dockerfile", ("dockerfile", "filename"))
         try:
             content = dockerfile(form)

@@ -8,7 +8,6 @@ remembers which file a value came from, so that every later problem still points
 from __future__ import annotations
 
 import copy
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -276,6 +275,8 @@ def merge(base: Any, patch: Any, strategy: PatchStrategy) -> Any:
 
 def _identity(item: Any) -> str:
     """The same text for the same data: comparing each item with all others would take a long list's square."""
+    import json
+
     return json.dumps(item, sort_keys=True)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from tieline.compile.asking import (
@@ -68,10 +69,10 @@ def compile_job(
 
     Raises InvalidInput with every problem and its place.
     """
-    plan, problems = _compile(job, catalog, request, known)
-    if plan is None:
+    made, problems = _compile(job, catalog, request, known)
+    if made is None:
         raise InvalidInput(Problem(Code.MISSING_PARAM, "values are missing", "give them with -P"))
-    return plan, problems
+    return made(), problems
 
 
 def check_job(job: Job, catalog: Catalog, request: Request, known: Iterable[Problem] = ()) -> list[Problem]:
@@ -84,7 +85,8 @@ def check_job(job: Job, catalog: Catalog, request: Request, known: Iterable[Prob
 
 def _compile(
     job: Job, catalog: Catalog, request: Request, known: Iterable[Problem]
-) -> tuple[Plan | None, list[Problem]]:
+) -> tuple[Callable[[], Plan] | None, list[Problem]]:
+    """What makes the plan (a check needs none), and the problems."""
     known = tuple(known)
     work = Work(job, catalog, view_of(job, catalog, request, known), request, known=known)
     values = values_of(work)
@@ -95,12 +97,14 @@ def _compile(
         wanted_notifications(work, names)
     work.stop_on_errors()
     component = rendered_component(work, names)
-    plan = _plan(work, component, values, names) if component else None
+    made = _plan(work, component, values, names) if component else None
     work.stop_on_errors()
-    return plan, [*work.known, *job.problems(work.issues)]
+    return made, [*work.known, *job.problems(work.issues)]
 
 
-def _plan(work: Work, component: Component, values: Mapping[str, Resolved], names: Mapping[str, Any]) -> Plan:
+def _plan(
+    work: Work, component: Component, values: Mapping[str, Resolved], names: Mapping[str, Any]
+) -> Callable[[], Plan]:
     request, run = work.request, component.run
     layout = request.layout
     inits = Inits(
@@ -118,7 +122,8 @@ def _plan(work: Work, component: Component, values: Mapping[str, Resolved], name
             "a process has no image to take one from; give container.command",
         )
         work.issues.append(Issue(("run", "container"), Code.MISSING_KEY, message, hint))
-    return Plan(
+    return partial(
+        Plan,
         run=request.run,
         catalog_digest=work.catalog.digest,
         engine=request.traits.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import uuid as uuid_module
 from collections.abc import Callable, Sequence
@@ -25,7 +24,11 @@ def as_text(value: Any) -> str:
     """A value as one argument: JSON for lists and mappings, nothing for null."""
     if value is None:
         return ""
-    return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+    if not isinstance(value, (dict, list)):
+        return str(value)
+    import json
+
+    return json.dumps(value)
 
 
 def typed_value(io: IO, value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -42,10 +41,26 @@ class Silent:
         del message
 
 
+class Flag:
+    """Set once, from any thread or from a signal's handler. ``threading.Event`` takes a lock: a handler that runs while
+    the same thread is inside ``set`` would wait for itself."""
+
+    __slots__ = ("_is_set",)
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+
 @dataclass(slots=True)
 class Controls:
     """How a run in this process is ended from outside: ``stop`` (TERM, grace, KILL) or ``now`` (KILL)."""
 
-    stop: threading.Event = field(default_factory=threading.Event)
-    now: threading.Event = field(default_factory=threading.Event)
+    stop: Flag = field(default_factory=Flag)
+    now: Flag = field(default_factory=Flag)
     grace: float = 10.0

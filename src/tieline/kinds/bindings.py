@@ -6,7 +6,6 @@ A kind says which entries and standard variables it has; :func:`assemble` adds t
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -98,7 +97,11 @@ def setting(connection: Connection, keys: Sequence[str], given: str | None = Non
 
 def as_text(value: Any) -> str:
     """A schema's value as the text of an entry: text as it is, others as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, str):
+        return value
+    import json
+
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def entry_name(field: str) -> str:

@@ -4,8 +4,6 @@
 s3 and gcs, where it is unambiguous: no slash, no colon. A container of Azure always needs its account.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, ClassVar, Literal
 

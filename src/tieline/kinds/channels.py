@@ -4,8 +4,6 @@ A secret of the older format has a JSON list of webhooks under ``POLYAXON_INTEGR
 the access's credentials as ``webhooks``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, cast

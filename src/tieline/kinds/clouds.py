@@ -3,8 +3,6 @@
 The access is the place where the provider checks who one is; what an account may do there, nobody can ask in general.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from tieline.kinds import keys

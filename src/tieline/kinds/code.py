@@ -4,8 +4,6 @@ Nothing of a repository's address may become an option or a command of git: no l
 http address has no user information at all, because a token is as easily written in the user's place.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import PurePosixPath
 from typing import Annotated, ClassVar

@@ -1,7 +1,5 @@
 """``custom``: any mapping that an admin gives to jobs, checked by a JSON Schema that the admin writes beside it."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from tieline.kinds.adminschema import broken, unknown

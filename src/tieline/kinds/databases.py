@@ -4,8 +4,6 @@ Standard variables are those that the system's own client programs or SDKs read;
 binding directory.
 """
 
-from __future__ import annotations
-
 import re
 from typing import ClassVar
 from urllib.parse import quote

@@ -4,11 +4,10 @@ A refused value is never quoted: it may hold a password. A message has two halve
 what to do. The same patterns reach the JSON Schema, so that an editor refuses what the reader refuses.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -36,12 +35,13 @@ class Shape:
     wrong: str
     right: str
     traps: tuple[tuple[str, str], ...] = ()
-    accepts: Callable[[str], re.Match[str] | None] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def accepts(self) -> Callable[[str], re.Match[str] | None]:
+        """Made when it is first asked: a command meets few of the schemas."""
         refused = (trap if trap.startswith("^") else rf"(?s:.*)(?:{trap})" for trap, _ in self.traps)
         whole = "".join(f"(?!{trap})" for trap in refused) + self.pattern
-        object.__setattr__(self, "accepts", re.compile(whole).fullmatch)  # `$` alone would let a line end pass
+        return re.compile(whole).fullmatch  # `$` alone would let a line end pass
 
     def check(self, value: str) -> str:
         """The value itself; ValueError with both halves of the message otherwise."""

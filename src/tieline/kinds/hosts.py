@@ -4,8 +4,6 @@ The address comes from the schema, in parts or as one URI; where the schema is s
 map, under the names that operators of databases use (``host``, ``username``, ``uri`` …).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast

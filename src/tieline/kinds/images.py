@@ -1,7 +1,5 @@
 """Images: container registries. The registry kind gives one Docker ``config.json``, merged over a job's registries."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, ClassVar
 

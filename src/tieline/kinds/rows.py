@@ -5,12 +5,10 @@ only it has. :func:`make_schema` turns it into a pydantic model, when the kind i
 binds, and the access it gives, is in :mod:`~tieline.kinds.hosts`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, create_model, model_validator
 
@@ -114,7 +112,7 @@ class DatabaseSchema(FreeForm):
     """Instead of host, port and database: the whole address, without a password."""
 
     @model_validator(mode="after")
-    def _one_address(self) -> DatabaseSchema:
+    def _one_address(self) -> Self:
         parts = [name for name in ("host", "port", "database") if getattr(self, name) is not None]
         if self.uri is not None and parts:
             raise ValueError(f"uri and {parts[0]} are both given|keep the uri, or its parts")
@@ -140,7 +138,7 @@ class ServiceSchema(FreeForm):
     """A PEM file of the certificates to trust; relative paths (./ca.pem) are relative to the catalog's file."""
 
     @model_validator(mode="after")
-    def _one_address(self) -> ServiceSchema:
+    def _one_address(self) -> Self:
         if self.url is not None and (self.host is not None or self.port is not None):
             raise ValueError("url and host or port are both given|keep the url, or its parts")
         return self

@@ -1,7 +1,5 @@
 """Volumes: folders that are there already, on the host's disk or behind a claim, and appear at a path of the job."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from tieline.kinds.base import Kind

@@ -4,8 +4,6 @@ Adapters, probes and engines dispatch on these types; which kind of connection o
 :mod:`tieline.kinds` alone. An access refers to secrets, and never holds one.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -56,7 +54,19 @@ class ObjectStore(Plain):
     ca_bundle: str | None = None
     proxy: str | None = None
     insecure: bool = False
-    credentials: Credentials = Credentials()
+    credentials: Credentials = Field(default_factory=Credentials)
+
+
+class SshHost(Plain):
+    """An ssh server, by URL or host and port."""
+
+    type: Literal["ssh"] = "ssh"
+    url: str | None = None
+    host: str | None = None
+    port: int = 22
+    user: str | None = None
+    known_hosts: str | None = None
+    credentials: Credentials = Field(default_factory=Credentials)
 
 
 class GitRemote(Plain):
@@ -74,19 +84,7 @@ class GitRemote(Plain):
     ca_bundle: str | None = None
     proxy: str | None = None
     ssh: SshHost | None = None
-    credentials: Credentials = Credentials()
-
-
-class SshHost(Plain):
-    """An ssh server, by URL or host and port."""
-
-    type: Literal["ssh"] = "ssh"
-    url: str | None = None
-    host: str | None = None
-    port: int = 22
-    user: str | None = None
-    known_hosts: str | None = None
-    credentials: Credentials = Credentials()
+    credentials: Credentials = Field(default_factory=Credentials)
 
 
 class Registry(Plain):
@@ -97,7 +95,7 @@ class Registry(Plain):
     repository: str = ""
     insecure: bool = False
     ca_bundle: str | None = None
-    credentials: Credentials = Credentials()
+    credentials: Credentials = Field(default_factory=Credentials)
 
 
 class Database(Plain):
@@ -113,7 +111,7 @@ class Database(Plain):
     tls: bool | None = None
     options: dict[str, str] = Field(default_factory=dict)
     uri: str | None = None  # without a password; None where parts of it are in the secret
-    credentials: Credentials = Credentials()
+    credentials: Credentials = Field(default_factory=Credentials)
 
 
 class Http(Plain):
@@ -123,7 +121,7 @@ class Http(Plain):
     url: str
     tls: bool | None = None
     ca_bundle: str | None = None
-    credentials: Credentials = Credentials()
+    credentials: Credentials = Field(default_factory=Credentials)
 
 
 class Channel(Plain):
@@ -134,7 +132,7 @@ class Channel(Plain):
     url: str | None = None
     channel: str | None = None
     options: dict[str, str] = Field(default_factory=dict)
-    credentials: Credentials = Credentials()
+    credentials: Credentials = Field(default_factory=Credentials)
 
 
 class Socket(Plain):
@@ -145,7 +143,7 @@ class Socket(Plain):
     port: int | None = None
     tls: bool | None = None
     ca_bundle: str | None = None
-    credentials: Credentials = Credentials()
+    credentials: Credentials = Field(default_factory=Credentials)
 
 
 Access = Annotated[

@@ -7,13 +7,11 @@ several by a named form (a database URI, a registry authfile); a derived value c
 writes it.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tieline.model.form import Plain
+from tieline.model.form import LATER, Plain
 
 
 class Text(Plain):
@@ -46,7 +44,7 @@ class Derived(Plain):
 
     type: Literal["derived"] = "derived"
     form: str
-    parts: dict[str, Value]
+    parts: "dict[str, Value]"
     optional: bool = False
 
 
@@ -126,8 +124,8 @@ class Binding(Plain):
     connection: str
     type: str  # servicebinding.io: what it is (s3, postgresql, git)
     provider: str = ""
-    entries: tuple[Entry, ...] = ()
-    variables: tuple[Variable, ...] = ()
-    resources: tuple[WholeResource, ...] = ()
-    mounts: tuple[Mount, ...] = ()
+    entries: tuple[Annotated[Entry, LATER], ...] = ()
+    variables: tuple[Annotated[Variable, LATER], ...] = ()
+    resources: tuple[Annotated[WholeResource, LATER], ...] = ()
+    mounts: tuple[Annotated[Mount, LATER], ...] = ()
     annotations: dict[str, str] = Field(default_factory=dict)

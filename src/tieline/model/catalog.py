@@ -1,10 +1,8 @@
 """The deployment file's forms, and the catalog that they become: every connection that a namespace may see, by name."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -26,7 +24,7 @@ class Persistence(Form):
     read_only: bool = False
 
     @model_validator(mode="after")
-    def _one_source(self) -> Persistence:
+    def _one_source(self) -> Self:
         if self.host_path and self.existing_claim:
             raise ValueError("hostPath and existingClaim are both given|keep one of them")
         return self
@@ -100,7 +98,7 @@ class SecretSourceForm(Form):
         return {key: {} if value is None else value for key, value in data.items()} if isinstance(data, dict) else data
 
     @model_validator(mode="after")
-    def _one_source(self) -> SecretSourceForm:
+    def _one_source(self) -> Self:
         if len(self.model_fields_set) != 1:
             raise ValueError("every item names one source|write home, directory, environment or kubernetes")
         return self

@@ -4,11 +4,9 @@ The field's form, with Tieline's own additions (``envPrefix``, ``auth``, ``allow
 is typed by the connection's kind, see :mod:`tieline.kinds`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -148,7 +146,7 @@ class Connection:
     @classmethod
     def from_form(
         cls, form: ConnectionForm, schema: Any, *, notifications_only: bool = False, origin: str = "connections"
-    ) -> Connection:
+    ) -> Self:
         """The envelope as it was read, with its schema typed."""
         return cls(
             form.name,

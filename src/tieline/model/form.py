@@ -6,12 +6,11 @@ the same reason the text under a field becomes its description only where a sche
 :mod:`tieline.model.described`.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 
 def camel(name: str) -> str:
@@ -54,3 +53,22 @@ class Plain(BaseModel):
     def as_json(self) -> dict[str, Any]:
         """Plain data, ``camelCase``, without what is unset."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class _Later:
+    """In ``Annotated[SomeForm, LATER]``: that form is built when a file has it, not with every form that may hold it.
+
+    It is checked as otherwise, and its problems keep their places; most files have few of the forms that they could.
+    """
+
+    def __get_pydantic_core_schema__(self, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
+        del handler
+        return core_schema.no_info_plain_validator_function(source.model_validate)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        form: type[BaseModel] = schema["function"]["function"].__self__
+        form.model_rebuild()
+        return handler(form.__pydantic_core_schema__)
+
+
+LATER = _Later()

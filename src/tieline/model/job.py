@@ -6,15 +6,13 @@ first and leaves fields that hold ``{{`` for later. What Tieline does with each 
 :mod:`tieline.compile.support`.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from tieline.documents.forms import described
 from tieline.model.connection import NAME_PATTERN, VARIABLE_PATTERN
-from tieline.model.form import Form
+from tieline.model.form import LATER, Form
 
 IO_NAME_PATTERN = described(r"^[A-Za-z_][A-Za-z0-9_-]*$", "use letters, digits, '_' and '-', a letter first")
 RUN_NAME_PATTERN = described(
@@ -86,7 +84,7 @@ class IO(Form):
     connection: str | None = None
     to_init: bool | None = None
     to_env: str | None = Field(default=None, pattern=VARIABLE_PATTERN)
-    validation: Validation | None = None
+    validation: Annotated[Validation, LATER] | None = None
     delay_validation: bool | None = None
     options: tuple[Any, ...] | None = None
     description: str | None = None
@@ -124,7 +122,7 @@ class Container(Form):
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     command: TextList = ()
     args: TextList = ()
-    env: tuple[VariableForm, ...] = ()
+    env: tuple[Annotated[VariableForm, LATER], ...] = ()
     env_from: tuple[dict[str, Any], ...] | None = None
     working_dir: str | None = None
     resources: dict[str, Any] | None = None
@@ -194,18 +192,18 @@ class DockerfileForm(Form):
 class Init(Form):
     """One step before the main container: exactly one handler, or a connection alone."""
 
-    artifacts: ArtifactsForm | None = None
+    artifacts: Annotated[ArtifactsForm, LATER] | None = None
     paths: tuple[Any, ...] | None = None
-    git: GitForm | None = None
-    dockerfile: DockerfileForm | None = None
-    file: FileForm | None = None
+    git: Annotated[GitForm, LATER] | None = None
+    dockerfile: Annotated[DockerfileForm, LATER] | None = None
+    file: Annotated[FileForm, LATER] | None = None
     tensorboard: Any = None
     lineage_ref: str | None = None
     artifact_ref: str | None = None
     model_ref: str | None = None
     connection: str | None = None
     path: str | None = None
-    container: Container | None = None
+    container: Annotated[Container, LATER] | None = None
 
 
 class Environment(Form):
@@ -280,8 +278,8 @@ class Plugins(Form):
     auto_resume: bool | None = None
     log_level: str | None = None
     external_host: bool | None = None
-    sidecar: Sidecar | None = None
-    notifications: tuple[Notification, ...] | None = None
+    sidecar: Annotated[Sidecar, LATER] | None = None
+    notifications: tuple[Annotated[Notification, LATER], ...] | None = None
 
 
 class Hook(Form):
@@ -308,11 +306,11 @@ class RunForm(Form):
 
     kind: Literal["job", "service"]
     connections: tuple[str, ...] | None = None
-    init: tuple[Init, ...] | None = None
-    environment: Environment | None = None
+    init: tuple[Annotated[Init, LATER], ...] | None = None
+    environment: Annotated[Environment, LATER] | None = None
     volumes: tuple[dict[str, Any], ...] | None = None
-    sidecars: tuple[Container, ...] | None = None
-    container: Container
+    sidecars: tuple[Annotated[Container, LATER], ...] | None = None
+    container: Annotated[Container, LATER]
     ports: tuple[int, ...] | None = None
     rewrite_path: bool | None = None
     is_external: bool | None = None
@@ -329,11 +327,11 @@ class Shared(Form):
     presets: tuple[str, ...] | None = None
     queue: str | None = None
     namespace: str | None = None
-    cache: Cache | None = None
-    termination: Termination | None = None
-    plugins: Plugins | None = None
+    cache: Annotated[Cache, LATER] | None = None
+    termination: Annotated[Termination, LATER] | None = None
+    plugins: Annotated[Plugins, LATER] | None = None
     build: Any = None
-    hooks: tuple[Hook, ...] | None = None
+    hooks: tuple[Annotated[Hook, LATER], ...] | None = None
     is_approved: bool | None = None
     cost: float | None = None
     template: Any = None
@@ -343,8 +341,8 @@ class Component(Shared):
     """A component: inputs, outputs and what to run."""
 
     kind: Literal["component"] = "component"
-    inputs: tuple[IO, ...] = ()
-    outputs: tuple[IO, ...] = ()
+    inputs: tuple[Annotated[IO, LATER], ...] = ()
+    outputs: tuple[Annotated[IO, LATER], ...] = ()
     run: RunForm
 
 

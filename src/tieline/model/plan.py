@@ -5,15 +5,13 @@ A plan is a JSON document with a version. It can be printed, stored with the run
 render.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from tieline.model.access import GitRemote, ObjectStore, Volume
 from tieline.model.binding import Binding, Mount, Variable
-from tieline.model.form import Plain
+from tieline.model.form import LATER, Plain
 
 PLAN_VERSION = 1
 
@@ -178,27 +176,35 @@ class Plan(Plain):
     """The whole of it."""
 
     version: int = PLAN_VERSION
-    run: Identity
+    run: Annotated[Identity, LATER]
     catalog_digest: str
     engine: str
-    layout: Layout
-    store: Store
-    bindings: tuple[Binding, ...] = ()
-    volumes: tuple[Mount, ...] = ()
+    layout: Annotated[Layout, LATER]
+    store: Annotated[Store, LATER]
+    bindings: tuple[Annotated[Binding, LATER], ...] = ()
+    volumes: tuple[Annotated[Mount, LATER], ...] = ()
     steps: tuple[Step, ...] = ()
-    main: Program
-    sidecars: tuple[Program, ...] = ()
-    collect: Collect = Collect()
-    ending: Ending = Ending()
-    service: ServicePorts | None = None
+    main: Annotated[Program, LATER]
+    sidecars: tuple[Annotated[Program, LATER], ...] = ()
+    collect: Annotated[Collect, LATER] = Field(default_factory=Collect)
+    ending: Annotated[Ending, LATER] = Field(default_factory=Ending)
+    service: Annotated[ServicePorts, LATER] | None = None
     environment: dict[str, Any] = Field(default_factory=dict)
     plugins: dict[str, Any] = Field(default_factory=dict)
-    notifications: tuple[Notify, ...] = ()
+    notifications: tuple[Annotated[Notify, LATER], ...] = ()
     queue: str = ""
     queue_limit: int | None = None
     tags: tuple[str, ...] = ()
     job_file: str = ""
-    notices: tuple[Notice, ...] = ()
+    notices: tuple[Annotated[Notice, LATER], ...] = ()
+
+    @property
+    def used_connections(self) -> tuple[str, ...]:
+        """The names of all connections that the run uses, the store's last."""
+        names = [binding.connection for binding in self.bindings]
+        names += [step.connection for step in self.steps if step.type in ("clone", "fetch") and step.connection]
+        names += [notify.connection for notify in self.notifications]
+        return tuple(dict.fromkeys([*names, self.store.connection]))
 
 
 class Traits(Plain):

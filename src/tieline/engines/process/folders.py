@@ -11,9 +11,6 @@ not removed yet): in folders of their own, so that looking for them does not cos
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
-import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -78,7 +75,7 @@ class RunFolder:
         trash.mkdir(mode=0o700, exist_ok=True)
         if not path.is_symlink():
             path.chmod(0o700)  # a folder is moved only by who may write in it
-        place = trash / f"{self.root.name}-{secrets.token_hex(4)}"
+        place = trash / f"{self.root.name}-{os.urandom(4).hex()}"
         path.rename(place)
         return place
 
@@ -138,6 +135,9 @@ def remove_tree(path: Path | None) -> None:
     """Remove a folder as far as that is possible: what another user's programs put there stays."""
     if path is None:
         return
+    import shutil
+    import subprocess
+
     if path.is_symlink():
         with suppress(OSError):
             path.unlink()

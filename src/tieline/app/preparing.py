@@ -1,0 +1,103 @@
+"""From a job's file to a plan for a new run: read and compile. Nothing here is touched, recorded or started."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid as uuid_module
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tieline.app.deployment import Deployment
+from tieline.app.home import HomeFolder
+from tieline.app.jobs import load_job
+from tieline.compile.jobs import Job
+from tieline.compile.planner import Request, check_job, compile_job
+from tieline.engines.process.folders import RunFolder, layout_of
+from tieline.errors import Problem
+from tieline.model.catalog import DEFAULT_NAMESPACE
+from tieline.model.plan import Identity, Plan, Traits
+
+ENGINE = "process"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the one who runs a job says beside the file."""
+
+    file: Path
+    params: Mapping[str, Any] = field(default_factory=dict)
+    namespace: str | None = None
+    project: str = "default"
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan that can be explained, or accepted."""
+
+    plan: Plan
+    folder: RunFolder
+    warnings: tuple[Problem, ...]
+
+
+def prepare(wanted: Wanted, deployment: Deployment, home: HomeFolder) -> Prepared:
+    """Read and compile. Raises NotFound or InvalidInput; touches nothing."""
+    job, known = load_job(wanted.file, deployment.catalog)
+    request = request_for(job, wanted, deployment, home)
+    plan, warnings = compile_job(job, deployment.catalog, request, known)
+    return Prepared(plan, RunFolder(home.runs / plan.run.uuid), (*deployment.warnings, *warnings))
+
+
+def check(wanted: Wanted, deployment: Deployment, home: HomeFolder) -> list[Problem]:
+    """Every problem of a job file, without the values that only a run gives. Raises NotFound."""
+    job, known = load_job(wanted.file, deployment.catalog)
+    return check_job(job, deployment.catalog, request_for(job, wanted, deployment, home, complete=False), known)
+
+
+def request_for(
+    job: Job, wanted: Wanted, deployment: Deployment, home: HomeFolder, *, complete: bool = True
+) -> Request:
+    """A new run's identity and paths."""
+    component = job.component
+    uuid = uuid_module.uuid4().hex
+    identity = Identity(
+        uuid=uuid,
+        name=wanted.name or str(component.get("name") or "") or default_name(wanted.file),
+        project=wanted.project,
+        namespace=wanted.namespace or str(component.get("namespace") or DEFAULT_NAMESPACE),
+        kind="service" if _kind(component) == "service" else "job",
+        owner=user(),
+        created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+    )
+    return Request(
+        run=identity,
+        layout=layout_of(RunFolder(home.runs / uuid), uuid, deployment.catalog.claims, home.claims),
+        traits=Traits(name=ENGINE, pods=False),
+        params=wanted.params,
+        base=str(wanted.file.absolute().parent),
+        complete=complete,
+    )
+
+
+def _kind(component: Mapping[str, Any]) -> str:
+    run = component.get("run")
+    return str(run.get("kind")) if isinstance(run, Mapping) else ""
+
+
+def default_name(file: Path) -> str:
+    """A run's name, from its file's."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", file.stem).strip("-._")[:60] or "run"
+
+
+def user() -> str:
+    """Who runs it, as this machine knows them."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
