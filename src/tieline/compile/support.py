@@ -7,15 +7,15 @@ errors that say what to do instead; ``NO_EFFECT`` ones are accepted and said onc
 
 from __future__ import annotations
 
-import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel
 
 from tieline.documents.document import FieldPath
+from tieline.documents.forms import form_in
 from tieline.model import job
 
 
@@ -181,7 +181,7 @@ def walk(
         if name is None or value is None:
             continue
         yield form, name, value, (*path, key)
-        inner = _form_in(form.model_fields[name].annotation)
+        inner = form_in(form.model_fields[name].annotation)
         if inner is None:
             continue
         if isinstance(value, list):
@@ -189,11 +189,3 @@ def walk(
                 yield from walk(inner, item, (*path, key, index))
         else:
             yield from walk(inner, value, (*path, key))
-
-
-def _form_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (Union, types.UnionType, tuple):
-        return next((found for item in get_args(annotation) if (found := _form_in(item))), None)
-    return None

@@ -326,7 +326,7 @@ class Shared(Form):
     tags: tuple[str, ...] = ()
     presets: tuple[str, ...] | None = None
     queue: str | None = None
-    namespace: str | None = None
+    namespace: str | None = Field(default=None, pattern=NAME_PATTERN)
     cache: Annotated[Cache, LATER] | None = None
     termination: Annotated[Termination, LATER] | None = None
     plugins: Annotated[Plugins, LATER] | None = None
