@@ -65,7 +65,7 @@ TABLE: dict[tuple[type[BaseModel], str], Support] = {
     (job.Shared, "is_approved"): refused("Tieline has no approval of runs; remove it"),
     (job.Operation, "is_preset"): refused("a preset is no run; put it into the deployment's presets folder"),
     (job.Shared, "cost"): NOT_OURS,
-    (job.IO, "to_init"): refused(f"{LATER} on an input; write an init entry"),
+    (job.Output, "to_init"): Support(Level.NO_EFFECT, "an output is made by the job: nothing is brought before it"),
     (job.IO, "delay_validation"): Support(Level.NO_EFFECT, "all values are known before a run is accepted"),
     (job.Param, "ref"): refused(f"{LATER}: params cannot refer to other runs; give the value itself"),
     (job.Cache, "ttl"): refused(f"{LATER}: runs are not reused; remove cache or set cache.disable"),

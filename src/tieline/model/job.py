@@ -90,6 +90,10 @@ class IO(Form):
     description: str | None = None
 
 
+class Output(IO):
+    """An output: what the job makes."""
+
+
 class Param(Form):
     """A value for an input, with where it comes from."""
 
@@ -342,7 +346,7 @@ class Component(Shared):
 
     kind: Literal["component"] = "component"
     inputs: tuple[Annotated[IO, LATER], ...] = ()
-    outputs: tuple[Annotated[IO, LATER], ...] = ()
+    outputs: tuple[Annotated[Output, LATER], ...] = ()
     run: RunForm
 
 
