@@ -13,7 +13,8 @@ from tieline.model.form import camel
 SECTIONS = {
     "operation": job.Operation,
     "component": job.Component,
-    "input and output": job.IO,
+    "input": job.IO,
+    "output": job.Output,
     "param": job.Param,
     "run": job.RunForm,
     "init": job.Init,

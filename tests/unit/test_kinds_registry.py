@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -112,7 +113,7 @@ def test_the_stores_are_the_kinds_that_give_a_store() -> None:
     gives = [
         kind.name
         for kind in registry.all_kinds()
-        if kind.access.__annotations__["return"] in (ObjectStore.__name__, Volume.__name__)
+        if inspect.get_annotations(kind.access, eval_str=True)["return"] in (ObjectStore, Volume)
     ]
     assert registry.store_names() == gives
 

@@ -10,7 +10,7 @@ import signal
 import sys
 
 from tieline.app.home import HomeFolder
-from tieline.app.submit import Accepted, carry_out
+from tieline.app.submit import Accepted, carry_out, sources_of
 from tieline.engines.base import Controls, Silent
 from tieline.engines.process.folders import RunFolder
 from tieline.model.plan import Plan
@@ -27,7 +27,9 @@ def main(uuid: str, fd: int) -> None:
     lock = RunLock.adopt(fd)
     with Record.open(home.database) as record:
         plan = Plan.model_validate(record.plan(uuid))
-        carry_out(Accepted(plan, RunFolder(home.runs / uuid), home, lock, record), Silent(), controls)
+        folder = RunFolder(home.runs / uuid)
+        sources = sources_of(plan, folder, home)
+        carry_out(Accepted(plan, folder, home, lock, record, sources), Silent(), controls)
 
 
 if __name__ == "__main__":

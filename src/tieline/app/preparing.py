@@ -9,19 +9,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tieline.app.deployment import Deployment
 from tieline.app.home import HomeFolder
 from tieline.app.jobs import load_job
 from tieline.compile.jobs import Job
 from tieline.compile.planner import Request, check_job, compile_job
+from tieline.documents.forms import PATTERN_WORDS
 from tieline.engines.process.folders import RunFolder, layout_of
-from tieline.errors import Problem
+from tieline.errors import Code, InvalidInput, Place, Problem
 from tieline.model.catalog import DEFAULT_NAMESPACE
+from tieline.model.connection import NAME_PATTERN
+from tieline.model.job import RUN_NAME_PATTERN
 from tieline.model.plan import Identity, Plan, Traits
 
+if TYPE_CHECKING:
+    from tieline.model.catalog import SecretSourceForm
+
 ENGINE = "process"
+NAMES = {
+    "name": (RUN_NAME_PATTERN, PATTERN_WORDS[RUN_NAME_PATTERN]),
+    "project": (r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,98}[A-Za-z0-9])?", "use letters, digits, '-', '_' and '.'"),
+    "namespace": (NAME_PATTERN, PATTERN_WORDS[NAME_PATTERN]),
+}
+"""What the one who runs a job may call it, where it belongs, and who sees which catalog; with what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +54,18 @@ class Prepared:
     plan: Plan
     folder: RunFolder
     warnings: tuple[Problem, ...]
+    sources: tuple[SecretSourceForm, ...] = ()  # where its secrets come from
 
 
 def prepare(wanted: Wanted, deployment: Deployment, home: HomeFolder) -> Prepared:
     """Read and compile. Raises NotFound or InvalidInput; touches nothing."""
+    from tieline.app.secrets import source_settings
+
     job, known = load_job(wanted.file, deployment.catalog)
     request = request_for(job, wanted, deployment, home)
     plan, warnings = compile_job(job, deployment.catalog, request, known)
-    return Prepared(plan, RunFolder(home.runs / plan.run.uuid), (*deployment.warnings, *warnings))
+    sources = source_settings(deployment, plan.run.namespace)
+    return Prepared(plan, RunFolder(home.runs / plan.run.uuid), (*deployment.warnings, *warnings), sources)
 
 
 def check(wanted: Wanted, deployment: Deployment, home: HomeFolder) -> list[Problem]:
@@ -61,9 +77,10 @@ def check(wanted: Wanted, deployment: Deployment, home: HomeFolder) -> list[Prob
 def request_for(
     job: Job, wanted: Wanted, deployment: Deployment, home: HomeFolder, *, complete: bool = True
 ) -> Request:
-    """A new run's identity and paths."""
+    """A new run's identity and paths. Raises InvalidInput for a name, project or namespace that is none."""
     component = job.component
     uuid = uuid_module.uuid4().hex
+    _check_names({"name": wanted.name, "project": wanted.project, "namespace": wanted.namespace})
     identity = Identity(
         uuid=uuid,
         name=wanted.name or str(component.get("name") or "") or default_name(wanted.file),
@@ -81,6 +98,18 @@ def request_for(
         base=str(wanted.file.absolute().parent),
         complete=complete,
     )
+
+
+def _check_names(given: Mapping[str, str | None]) -> None:
+    """They are shown, searched for, and part of paths. Those in the job's file have been checked with it."""
+    problems = [
+        Problem(Code.BAD_VALUE, f"{text!r} is no {what}", hint, Place(field=what))
+        for what, text in given.items()
+        for pattern, hint in (NAMES[what],)
+        if text is not None and not re.fullmatch(pattern, text)
+    ]
+    if problems:
+        raise InvalidInput(*problems)
 
 
 def _kind(component: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ is taken before its row is written, so that there is no moment in which nobody o
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -18,12 +19,14 @@ from tieline.engines.base import Controls, Listener
 from tieline.engines.process.folders import RunFolder
 from tieline.engines.process.preflight import preflight
 from tieline.engines.process.supervisor import Supervisor
-from tieline.errors import Code, RecordError
+from tieline.errors import Code, Problem, RecordError
+from tieline.model.catalog import SecretSourceForm
 from tieline.model.plan import Plan
 from tieline.model.run import NewRun, Run
 from tieline.runs.locks import RunLock
 from tieline.runs.record import Record
-from tieline.secrets.values import literal
+from tieline.secrets.resolve import Places, Resolver
+from tieline.secrets.sources import Sources, open_sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +38,18 @@ class Accepted:
     home: HomeFolder
     lock: RunLock
     record: Record
+    sources: Sources
+    warnings: tuple[Problem, ...] = ()
 
 
 def accept(prepared: Prepared, home: HomeFolder) -> Accepted:
     """Preflight, then record. Raises Refused; a refused run leaves nothing behind."""
     plan = prepared.plan
     home.create()
-    preflight(plan, os.environ)
+    sources = open_sources(prepared.sources, plan.run.namespace, home.root, os.environ)
+    warnings = preflight(plan, os.environ, sources)
     record = Record.open(home.database)
-    _create(prepared.folder)
+    _create(prepared)
     lock = RunLock.acquire(prepared.folder.lock)
     try:
         record.accept(_new_run(plan))
@@ -52,17 +58,32 @@ def accept(prepared: Prepared, home: HomeFolder) -> Accepted:
         lock.release()
         record.close()
         raise
-    return Accepted(plan, prepared.folder, home, lock, record)
+    return Accepted(plan, prepared.folder, home, lock, record, sources, tuple(warnings))
 
 
-def _create(folder: RunFolder) -> None:
+def _create(prepared: Prepared) -> None:
+    """The run's folder, with where its secrets come from (no value), for a supervisor that is another process."""
+    folder = prepared.folder
+    forms = [form.model_dump(mode="json", by_alias=True, exclude_unset=True) for form in prepared.sources]
     try:
         folder.create()
+        folder.sources.write_text(json.dumps(forms), encoding="utf-8")
     except OSError as error:
         message = f"{folder.root} cannot be made: {error.strerror}"
         raise RecordError.of(
             Code.HOME_UNUSABLE, message, "set TIELINE_HOME to a folder that you can write to"
         ) from None
+
+
+def sources_of(plan: Plan, folder: RunFolder, home: HomeFolder) -> Sources:
+    """The sources of an accepted run's secrets. Raises RecordError where the run's folder is not whole."""
+    try:
+        forms = json.loads(folder.sources.read_text(encoding="utf-8"))
+        settings = [SecretSourceForm.model_validate(form) for form in forms]
+    except (OSError, ValueError) as error:
+        message = f"it cannot be read where run {plan.run.uuid} has its secrets from: {error}"
+        raise RecordError.of(Code.HOME_UNUSABLE, message, f"see {folder.sources}") from None
+    return open_sources(settings, plan.run.namespace, home.root, os.environ)
 
 
 def _new_run(plan: Plan) -> NewRun:
@@ -87,8 +108,9 @@ def _new_run(plan: Plan) -> NewRun:
 def carry_out(accepted: Accepted, listener: Listener, controls: Controls) -> Run:
     """Carry the plan out in this process, to its end; the run as it ended."""
     with accepted.lock:
+        values = Resolver(accepted.sources, Places.of(accepted.plan.layout))
         return Supervisor(
-            accepted.plan, accepted.folder, accepted.record, listener, literal, accepted.home.root, controls
+            accepted.plan, accepted.folder, accepted.record, listener, values, accepted.home.root, controls
         ).run()
 
 

@@ -77,6 +77,7 @@ def _run(wanted: Wanted, config: Path | None, output: str, *, detach: bool) -> i
     controls = Controls()
     with Stopping(controls) as stopping:
         accepted = accept(prepared, home)
+        show_problems(accepted.warnings, sys.stderr)
         _introduce(prepared)
         if detach:
             return _detached(accepted, output)

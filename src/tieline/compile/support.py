@@ -7,15 +7,15 @@ errors that say what to do instead; ``NO_EFFECT`` ones are accepted and said onc
 
 from __future__ import annotations
 
-import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel
 
 from tieline.documents.document import FieldPath
+from tieline.documents.forms import form_in
 from tieline.model import job
 
 
@@ -65,7 +65,7 @@ TABLE: dict[tuple[type[BaseModel], str], Support] = {
     (job.Shared, "is_approved"): refused("Tieline has no approval of runs; remove it"),
     (job.Operation, "is_preset"): refused("a preset is no run; put it into the deployment's presets folder"),
     (job.Shared, "cost"): NOT_OURS,
-    (job.IO, "to_init"): refused(f"{LATER} on an input; write an init entry"),
+    (job.Output, "to_init"): Support(Level.NO_EFFECT, "an output is made by the job: nothing is brought before it"),
     (job.IO, "delay_validation"): Support(Level.NO_EFFECT, "all values are known before a run is accepted"),
     (job.Param, "ref"): refused(f"{LATER}: params cannot refer to other runs; give the value itself"),
     (job.Cache, "ttl"): refused(f"{LATER}: runs are not reused; remove cache or set cache.disable"),
@@ -181,7 +181,7 @@ def walk(
         if name is None or value is None:
             continue
         yield form, name, value, (*path, key)
-        inner = _form_in(form.model_fields[name].annotation)
+        inner = form_in(form.model_fields[name].annotation)
         if inner is None:
             continue
         if isinstance(value, list):
@@ -189,11 +189,3 @@ def walk(
                 yield from walk(inner, item, (*path, key, index))
         else:
             yield from walk(inner, value, (*path, key))
-
-
-def _form_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (Union, types.UnionType, tuple):
-        return next((found for item in get_args(annotation) if (found := _form_in(item))), None)
-    return None

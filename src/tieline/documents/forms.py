@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -157,12 +157,12 @@ def _known_keys(form: type[BaseModel], location: Sequence[str | int]) -> list[st
     current: Any = form
     for part in location:
         current = _step(current, part)
-    found = _form_in(current)
+    found = form_in(current)
     return [info.alias or name for name, info in found.model_fields.items()] if found else []
 
 
 def _step(current: Any, part: str | int) -> Any:
-    found = _form_in(current)
+    found = form_in(current)
     if found is None or isinstance(part, int):
         arguments = [item for item in _arguments(current) if item not in (Ellipsis, type(None), str)]
         return arguments[-1] if arguments else None
@@ -177,12 +177,12 @@ def _arguments(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation)
 
 
-def _form_in(annotation: Any) -> type[BaseModel] | None:
+def form_in(annotation: Any) -> type[BaseModel] | None:
+    """The form that a field holds: itself, one of several, optional, annotated, or in a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    origin = get_origin(annotation)
-    if origin in (Union, types.UnionType):
-        return next((form for item in get_args(annotation) if (form := _form_in(item))), None)
+    if get_origin(annotation) in (Union, types.UnionType, Annotated, tuple):
+        return next((form for item in get_args(annotation) if (form := form_in(item))), None)
     return None
 
 

@@ -90,6 +90,10 @@ class IO(Form):
     description: str | None = None
 
 
+class Output(IO):
+    """An output: what the job makes."""
+
+
 class Param(Form):
     """A value for an input, with where it comes from."""
 
@@ -326,7 +330,7 @@ class Shared(Form):
     tags: tuple[str, ...] = ()
     presets: tuple[str, ...] | None = None
     queue: str | None = None
-    namespace: str | None = None
+    namespace: str | None = Field(default=None, pattern=NAME_PATTERN)
     cache: Annotated[Cache, LATER] | None = None
     termination: Annotated[Termination, LATER] | None = None
     plugins: Annotated[Plugins, LATER] | None = None
@@ -342,7 +346,7 @@ class Component(Shared):
 
     kind: Literal["component"] = "component"
     inputs: tuple[Annotated[IO, LATER], ...] = ()
-    outputs: tuple[Annotated[IO, LATER], ...] = ()
+    outputs: tuple[Annotated[Output, LATER], ...] = ()
     run: RunForm
 
 

@@ -7,16 +7,16 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tieline.engines.base import Listener
-from tieline.engines.process.environment import Resolve
+from tieline.engines.process.folders import RunFolder
 from tieline.engines.process.programs import MARKER
 from tieline.errors import StepFailed, TielineError
 from tieline.git.checkout import checkout
+from tieline.git.credentials import credentials, needed
 from tieline.model.access import ObjectStore, Volume
 from tieline.model.plan import CloneStep, FetchStep, FileStep, Layout, Plan, Step, TakeStep
-from tieline.steps.binding_directory import write_bindings
+from tieline.secrets.resolve import Resolver
 from tieline.steps.copying import Copied
 from tieline.steps.fetch import fetch
 from tieline.steps.files import take, write_file
@@ -31,17 +31,10 @@ class StepRunner:
 
     plan: Plan
     listener: Listener
-    resolve: Resolve
+    values: Resolver
+    folder: RunFolder
+    known_hosts: Path  # a folder: of each connection, the keys of the servers that it has met
     code: list[dict[str, str]] = field(default_factory=list)
-
-    def write_bindings(self) -> None:
-        """The directory of every connection, before anything else."""
-
-        def resolve(value: Any) -> bytes | None:
-            text = self.resolve(value)
-            return None if text is None else text.encode()
-
-        write_bindings(self.plan.bindings, Path(self.plan.layout.binding_root), resolve)
 
     def carry_out(self, step: Step, stop: Callable[[], bool]) -> str:
         """Do one step in a thread of its own, so that a stop is seen; what was done, in words."""
@@ -83,8 +76,16 @@ class StepRunner:
                 raise TypeError(f"{step.type} is no step of Tieline's own")
 
     def _clone(self, step: CloneStep, cancel: threading.Event) -> str:
-        mark = {MARKER: self.plan.run.uuid}  # a git that outlives this process is found by it
-        checked = checkout(step.remote, Path(step.path), cancel=cancel, env=mark)
+        uuid, remote = self.plan.run.uuid, step.remote
+        given = {name: self.values.resolve(value) for name, value in needed(remote).items()}
+        with credentials(
+            remote,
+            {name: value for name, value in given.items() if value is not None},
+            self.folder.private,
+            known_hosts=self.known_hosts / self.plan.run.namespace / (step.connection or "-"),
+            mark=uuid,
+        ) as login:  # MARKER: a git that outlives this process is found by it
+            checked = checkout(remote, Path(step.path), cancel=cancel, env={MARKER: uuid}, login=login)
         self.code.append({"connection": step.connection or "", "url": step.remote.url, "commit": checked.commit})
         return f"{checked.ref or step.remote.revision or 'HEAD'} at {checked.commit[:12]}"
 

@@ -8,11 +8,12 @@ work here and nowhere else. A short list of what programs need to start is passe
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 
 from tieline.engines.process.folders import temporary_path
 from tieline.engines.process.programs import MARKER
-from tieline.model.binding import Value, Variable
+from tieline.model.binding import Text, Value, Variable, WholeResource
 from tieline.model.plan import Plan, Program
 
 PASSED = frozenset({
@@ -23,8 +24,17 @@ PASSED = frozenset({
 })  # fmt: skip
 """Variables of the user's own that a job gets, beside ``LC_*`` (proxies also in lower case)."""
 
-Resolve = Callable[[Value], str | None]
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
+
+
+class Values(Protocol):
+    """Where the values come from that are not in the plan."""
+
+    def text(self, value: Value) -> str | None:
+        """The text of one; None: an optional one that is not there."""
+
+    def variables(self, resource: WholeResource) -> dict[str, str]:
+        """A whole secret or config map, as variables."""
 
 
 def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
@@ -50,23 +60,25 @@ def own_variables(plan: Plan, attempt: int) -> dict[str, str]:
 
 
 def environment(
-    plan: Plan, program: Program, attempt: int, environ: Mapping[str, str], resolve: Resolve, *, bound: bool
+    plan: Plan, program: Program, attempt: int, environ: Mapping[str, str], values: Values
 ) -> dict[str, str]:
-    """All variables of one program; ``bound``: with what the connections inject. The job's own win."""
-    variables: list[Variable] = []
-    if bound:
-        variables += [variable for binding in plan.bindings for variable in binding.variables]
-    result = {**passed_on(environ), **own_variables(plan, attempt), **_values(variables, resolve)}
+    """All variables of one program. A connection's own win over its secret's keys, the job's own over both."""
+    result = {**passed_on(environ), **own_variables(plan, attempt)}
+    for binding in plan.bindings:
+        for resource in binding.resources:
+            result |= values.variables(resource)
+        for variable in binding.variables:
+            _set(result, variable, values.text(variable.value))
     for variable in program.env:
-        for name, value in _values([variable], resolve).items():
-            result[name] = expand(value, result)
+        text = values.text(variable.value)
+        _set(result, variable, expand(text, result) if text and isinstance(variable.value, Text) else text)
     result[MARKER] = plan.run.uuid
     return result
 
 
-def _values(variables: Iterable[Variable], resolve: Resolve) -> dict[str, str]:
-    resolved = ((variable.name, resolve(variable.value)) for variable in variables)
-    return {name: value for name, value in resolved if value is not None}
+def _set(env: dict[str, str], variable: Variable, text: str | None) -> None:
+    if text is not None:
+        env[variable.name] = text
 
 
 def expand(text: str, env: Mapping[str, str]) -> str:

@@ -44,6 +44,16 @@ class RunFolder:
         return self.root / "ended.json"
 
     @property
+    def sources(self) -> Path:
+        """Where the run's secrets come from, for whoever carries it on; no value."""
+        return self.root / "sources.json"
+
+    @property
+    def private(self) -> Path:
+        """Credentials of a checkout, where this machine has no folder in memory; only while it lasts."""
+        return self.root / "private"
+
+    @property
     def expires(self) -> Path:
         return self.root.parent / EXPIRES / self.root.name
 
@@ -128,6 +138,12 @@ def layout_of(folder: RunFolder, uuid: str, claims: Mapping[str, str], claims_ro
         claims=dict(claims),
         claims_root=str(claims_root),
     )
+
+
+def host_place(path: str, layout: Layout) -> Path:
+    """Where on this machine something is that the job finds at an absolute path: in the run's own folder, always."""
+    own = path == layout.context_path or path.startswith(f"{layout.context_path}/")
+    return Path(path if own else f"{layout.context_path}/root{path}")
 
 
 def temporary_path(layout: Layout) -> str:

@@ -10,56 +10,33 @@ from pathlib import Path
 from tieline.engines.process.environment import environment
 from tieline.errors import Code, Place, Problem, Refused
 from tieline.model.access import ObjectStore, Volume
-from tieline.model.binding import Binding, HostPathSource, Text
+from tieline.model.binding import HostPathSource, Text, Value, WholeResource
 from tieline.model.plan import CloneStep, FetchStep, Plan, ProgramStep, TakeStep
+from tieline.secrets.preflight import collisions, missing
+from tieline.secrets.sources import Sources
 
-NO_SECRETS = "jobs do not get secrets in this version yet; use the connection without one"
 NO_BUCKETS = "this version opens folders only: host_path and volume_claim"
 
 
-def preflight(plan: Plan, environ: Mapping[str, str]) -> None:
-    """Raises Refused with everything that is missing."""
-    problems = [*_secrets(plan), *_sources(plan), *_store(plan), *_programs(plan, environ)]
-    if problems:
+def preflight(plan: Plan, environ: Mapping[str, str], sources: Sources) -> list[Problem]:
+    """Warnings about what is there. Raises Refused with everything that is missing."""
+    problems = [
+        *missing(plan, sources),
+        *collisions(plan, sources),
+        *_folders(plan),
+        *_store(plan),
+        *_programs(plan, environ),
+    ]
+    if any(not problem.warning for problem in problems):
         raise Refused(*problems)
+    return problems
 
 
 def _problem(code: Code, where: str, message: str, hint: str) -> Problem:
     return Problem(code, message, hint, Place(field=where))
 
 
-def _secrets(plan: Plan) -> Iterable[Problem]:
-    for binding in plan.bindings:
-        for name in sorted(_required(binding)):
-            yield _problem(Code.SECRET_MISSING, f"connections[{binding.connection}]", f"it needs {name}", NO_SECRETS)
-    for step in plan.steps:
-        if isinstance(step, CloneStep) and step.remote.credentials.secret:
-            name = f"the secret {step.remote.credentials.secret!r}"
-            yield _problem(Code.SECRET_MISSING, f"init[{step.name}]", f"it needs {name}", NO_SECRETS)
-    for program in (plan.main, *plan.sidecars):
-        for variable in program.env:
-            if not isinstance(variable.value, Text) and not variable.value.optional:
-                yield _problem(
-                    Code.SECRET_MISSING,
-                    f"{program.name}.env[{variable.name}]",
-                    "its value comes from a secret",
-                    NO_SECRETS,
-                )
-
-
-def _required(binding: Binding) -> set[str]:
-    names = {f"the {_words(item.resource)} {item.name!r}" for item in binding.resources}
-    for mount in binding.mounts:
-        if mount.source.type == "resource":
-            names.add(f"the {_words(mount.source.resource)} {mount.source.name!r}")
-    return names
-
-
-def _words(resource: str) -> str:
-    return "secret" if resource == "secret" else "config map"
-
-
-def _sources(plan: Plan) -> Iterable[Problem]:
+def _folders(plan: Plan) -> Iterable[Problem]:
     for binding in plan.bindings:
         for mount in binding.mounts:
             if isinstance(mount.source, HostPathSource) and not os.path.isdir(mount.source.path):
@@ -99,10 +76,18 @@ def _store(plan: Plan) -> Iterable[Problem]:
         yield _problem(Code.STORE_FAILED, where, f"{path} cannot be written", "correct its rights")
 
 
-def _programs(plan: Plan, environ: Mapping[str, str]) -> Iterable[Problem]:
-    def text(value: object) -> str | None:
+class _Known:
+    """The values that are in the plan itself; secrets are not read before a run is accepted."""
+
+    def text(self, value: Value) -> str | None:
         return value.text if isinstance(value, Text) else None
 
+    def variables(self, resource: WholeResource) -> dict[str, str]:
+        del resource
+        return {}
+
+
+def _programs(plan: Plan, environ: Mapping[str, str]) -> Iterable[Problem]:
     if any(isinstance(step, CloneStep) for step in plan.steps) and shutil.which("git") is None:
         yield _problem(Code.PROGRAM_MISSING, "init", "there is no git program", "install git")
     prepared = any(isinstance(step, ProgramStep) for step in plan.steps)
@@ -110,7 +95,7 @@ def _programs(plan: Plan, environ: Mapping[str, str]) -> Iterable[Problem]:
         name = (*program.command, *program.args, "")[0]
         if not name or "/" in name or "$(" in name or prepared:
             continue
-        env = environment(plan, program, 1, environ, text, bound=True)
+        env = environment(plan, program, 1, environ, _Known())
         if shutil.which(name, path=env.get("PATH", os.defpath)) is None:
             yield _problem(
                 Code.PROGRAM_MISSING, f"{program.name}.command", f"there is no program {name!r} on this machine",

@@ -18,6 +18,7 @@ from tieline.engines.process.recording import forget, noted
 from tieline.engines.process.saving import save_afterwards
 from tieline.engines.process.tidying import tidy
 from tieline.errors import Code, NotFound, RecordError, TielineError
+from tieline.git.private import remove_left
 from tieline.model.plan import Plan
 from tieline.model.run import Outcome, Run, Status
 from tieline.runs.locks import RunLock
@@ -62,6 +63,7 @@ def recover_one(record: Record, folder: RunFolder, uuid: str, listener: Listener
 
 def _finish(record: Record, folder: RunFolder, run: Run, listener: Listener) -> Run:
     sweep(run.uuid, patience=PATIENCE)
+    remove_left(run.uuid, folder.private)
     try:
         plan = Plan.model_validate(record.plan(run.uuid))
     except ValueError:

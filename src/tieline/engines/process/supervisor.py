@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tieline.engines.base import Controls, Listener
 from tieline.engines.process import environment as env_module
+from tieline.engines.process.bound import write_bound, write_made_files
 from tieline.engines.process.carrying import StepRunner
-from tieline.engines.process.environment import Resolve
 from tieline.engines.process.folders import Attempt, RunFolder, remove_tree
 from tieline.engines.process.leftovers import sweep
 from tieline.engines.process.limits import TICK, Limits, watch
@@ -31,9 +31,12 @@ from tieline.model.plan import Plan, Program
 from tieline.model.run import Outcome, Run, Status
 from tieline.runs.locks import QueueSlots, RunLock
 from tieline.runs.record import Record
+from tieline.secrets.resolve import Resolver
 from tieline.steps.collector import Collector
 
 MAX_BACKOFF = 60.0
+KNOWN_HOSTS = "known_hosts"
+"""The folder of Tieline's home with the keys of the servers that connections without ``knownHosts`` have met."""
 
 
 @dataclass(slots=True)
@@ -44,7 +47,7 @@ class Supervisor:
     folder: RunFolder
     record: Record
     listener: Listener
-    resolve: Resolve
+    values: Resolver
     home: Path
     controls: Controls = field(default_factory=Controls)
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -54,6 +57,7 @@ class Supervisor:
     _started: list[Guarded] = field(default_factory=list)
     _collector: Collector | None = None
     _trouble: str = ""
+    _told: int = 0
 
     def __post_init__(self) -> None:
         self._limits = Limits(self.controls, self.folder.stop)
@@ -153,8 +157,8 @@ class Supervisor:
         return outcome
 
     def _carry_out(self, attempt: Attempt, number: int) -> Outcome:
-        runner = StepRunner(self.plan, self.listener, self.resolve)
-        runner.write_bindings()
+        runner = StepRunner(self.plan, self.listener, self.values, self.folder, self.home / KNOWN_HOSTS)
+        write_bound(self.plan, self.values)
         for step in self.plan.steps:
             self.listener.step(step, "begins", "")
             if step.type == "program":
@@ -198,7 +202,9 @@ class Supervisor:
         return after_end(ended, self.plan, why)
 
     def _start(self, program: Program, name: str, attempt: Attempt, number: int) -> Guarded:
-        env = env_module.environment(self.plan, program, number, self.environ, self.resolve, bound=True)
+        env = env_module.environment(self.plan, program, number, self.environ, self.values)
+        write_made_files(self.plan, self.values)
+        self._tell_notes()
         argv = env_module.arguments(program, env)
         started = Guarded.start(name, argv, env, program.working_dir, attempt.spool(name), attempt.exit(name))
         self._started.append(started)
@@ -213,6 +219,12 @@ class Supervisor:
         if trouble and trouble != self._trouble:
             self.listener.note(f"cannot save now, and will try again: {trouble}")
         self._trouble = trouble
+
+    def _tell_notes(self) -> None:
+        """What was noticed about values: once each."""
+        for note in self.values.notes[self._told :]:
+            self.listener.note(note)
+        self._told = len(self.values.notes)
 
     # --- the end
 

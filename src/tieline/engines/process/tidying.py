@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from tieline.engines.process.bound import remove_bound
 from tieline.engines.process.folders import EXPIRES, TRASH, RunFolder, remove_tree
 from tieline.errors import Code
 from tieline.model.plan import Plan
@@ -14,10 +15,12 @@ from tieline.model.run import Outcome
 
 def tidy(folder: RunFolder, plan: Plan, final: Outcome) -> Path | None:
     """Put away what is saved; keep the work folder as long as ``ttl`` says, and everything that could not be saved.
+    Files with secrets go in any case.
 
     Before the end is recorded: a process that is killed afterwards leaves nothing behind but trash. Where that is, for
     :func:`~tieline.engines.process.folders.remove_tree`, which may take its time.
     """
+    remove_bound(plan)
     if final.reason == Code.OUTPUTS_NOT_SAVED:
         return None
     for attempt in folder.attempts():
