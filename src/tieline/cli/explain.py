@@ -99,10 +99,12 @@ def _steps(plan: Plan) -> Iterable[tuple[str, str, str]]:
 
 
 def _program(plan: Plan) -> Iterable[tuple[str, ...]]:
-    from tieline.app.wording import command_words, value_words
+    from tieline.app.wording import command_words, resource_words, value_words
 
     yield "command", command_words(plan.main)
     yield "folder", plan.main.working_dir
+    for resource in plan.main.env_from:
+        yield "variables", resource_words(resource), "(envFrom)"
     for variable in plan.main.env:
         yield "variable", f"{variable.name} = {value_words(variable.value)}", f"({variable.origin})"
     for mount in plan.volumes:

@@ -31,7 +31,7 @@ def notices_of(
     """In the file's order, each field once."""
     notices = [*_fields(job, request.traits.pods), *_paths(bindings, request.layout)]
     if not request.traits.pods:
-        notices += _claims(bindings, steps, request.layout)
+        notices += [*_claims(bindings, steps, request.layout), *_of_pods(component)]
     if component.queue and component.queue not in catalog.queues:
         notices.append(
             Notice(
@@ -52,6 +52,16 @@ def _fields(job: Job, pods: bool) -> Iterable[Notice]:
         elif row.level is support.Level.CLUSTER and not pods:
             message = f"{CLUSTER_ONLY}; {row.message}" if row.message else CLUSTER_ONLY
             yield Notice(field=field_text(path), message=message)
+
+
+def _of_pods(component: Component) -> Iterable[Notice]:
+    """Variables whose value is something of a pod (``fieldRef``, ``resourceFieldRef``)."""
+    for variable in component.run.container.env:
+        if variable.value_from and not variable.value_from.keys() & {"secretKeyRef", "configMapKeyRef"}:
+            what = ", ".join(map(str, variable.value_from))
+            yield Notice(
+                field=f"run.container.env[{variable.name}]", message=f"{CLUSTER_ONLY} ({what}): it is not set here"
+            )
 
 
 def _paths(bindings: Iterable[Binding], layout: Layout) -> Iterable[Notice]:

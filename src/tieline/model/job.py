@@ -6,9 +6,9 @@ first and leaves fields that hold ``{{`` for later. What Tieline does with each 
 :mod:`tieline.compile.support`.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from tieline.documents.forms import described
 from tieline.model.connection import NAME_PATTERN, VARIABLE_PATTERN
@@ -18,10 +18,7 @@ IO_NAME_PATTERN = described(r"^[A-Za-z_][A-Za-z0-9_-]*$", "use letters, digits, 
 RUN_NAME_PATTERN = described(
     r"^[A-Za-z0-9]([-A-Za-z0-9_. ]{0,126}[A-Za-z0-9])?$", "use letters, digits, '-', '_', '.' and spaces"
 )
-TRIGGERS = (
-    "created", "queued", "starting", "running", "stopping", "saving", "retrying",
-    "succeeded", "failed", "stopped", "skipped", "done",
-)  # fmt: skip
+VARIABLE_PREFIX = described(r"^([A-Za-z_][A-Za-z0-9_]*)?$", "use letters, digits and '_', not a digit first")
 
 
 def text_of(value: Any) -> Any:
@@ -42,6 +39,7 @@ Trigger = Literal[
     "created", "queued", "starting", "running", "stopping", "saving", "retrying",
     "succeeded", "failed", "stopped", "skipped", "done",
 ]  # fmt: skip
+TRIGGERS: tuple[str, ...] = get_args(Trigger)
 
 
 class Validation(Form):
@@ -118,6 +116,27 @@ class VariableForm(Form):
     value_from: dict[str, Any] | None = None
 
 
+class ResourceName(Form):
+    """A secret or config map, by name."""
+
+    name: str = Field(min_length=1)
+    optional: bool = False
+
+
+class EnvFrom(Form):
+    """All keys of a secret or config map as variables, as Kubernetes writes it."""
+
+    prefix: str = Field(default="", pattern=VARIABLE_PREFIX)
+    secret_ref: ResourceName | None = None
+    config_map_ref: ResourceName | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.secret_ref is None) == (self.config_map_ref is None):
+            raise ValueError("every item names one source|write secretRef: {name: …} or configMapRef: {name: …}")
+        return self
+
+
 class Container(Form):
     """A Kubernetes container."""
 
@@ -127,7 +146,7 @@ class Container(Form):
     command: TextList = ()
     args: TextList = ()
     env: tuple[Annotated[VariableForm, LATER], ...] = ()
-    env_from: tuple[dict[str, Any], ...] | None = None
+    env_from: tuple[Annotated[EnvFrom, LATER], ...] | None = None
     working_dir: str | None = None
     resources: dict[str, Any] | None = None
     ports: tuple[dict[str, Any], ...] | None = None

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tieline.model.access import GitRemote, ObjectStore, Volume
-from tieline.model.binding import Binding, Mount, Variable
+from tieline.model.binding import Binding, Mount, Variable, WholeResource
 from tieline.model.form import LATER, Plain
 
 PLAN_VERSION = 1
@@ -110,6 +110,7 @@ class Program(Plain):
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: tuple[Variable, ...] = ()
+    env_from: tuple[WholeResource, ...] = ()
     working_dir: str
     container: dict[str, Any] = Field(default_factory=dict)
 
