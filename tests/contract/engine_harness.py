@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -44,6 +45,31 @@ def eventually(what: Callable[[], Any], patience: float = PATIENCE) -> Any:
         assert time.monotonic() < until, f"not within {patience} s: {what}"
         time.sleep(0.02)
     return found
+
+
+@contextmanager
+def small_disk(folder: Path, size: str = "1m") -> Iterator[Path]:
+    """A disk that is soon full, mounted at a folder; where this user may mount none, the test is skipped."""
+    folder.mkdir(exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode and os.environ.get("CI") and os.geteuid() == 0:
+        pytest.fail(f"CI runs as root, and cannot mount a tmpfs: {done.stderr.strip()}")
+    if done.returncode:
+        pytest.skip(f"this user may not mount a tmpfs: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill_up(path: Path) -> None:
+    """Leave no byte of a disk free."""
+    with suppress(OSError), path.open("wb", buffering=0) as file:
+        for size in (65536, 4096, 1):
+            with suppress(OSError):
+                while True:
+                    file.write(bytes(size))
 
 
 def shell(script: str, **more: Any) -> dict[str, Any]:

@@ -358,6 +358,7 @@ def test_a_record_that_cannot_be_written_any_more_ends_the_job_and_gives_the_run
     handle = engine.submit(BEGUN + "sleep 600")
     begun(engine)
     monkeypatch.setattr(Record, "transition", full_after_start)
+    monkeypatch.setattr("tieline.engines.process.supervisor.PATIENCE", 0)
     handle.stop(0)
     with pytest.raises(RecordError, match="the disk is full"):
         handle.wait()

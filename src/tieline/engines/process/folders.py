@@ -1,8 +1,8 @@
 """Where the process engine keeps a run on this machine, and what each file is for.
 
 ``<home>/runs/<uuid>/``: ``lock`` (who owns the run), ``stop`` (a stop was asked for), ``supervisor.log`` (detached
-only), ``context/`` (what the job sees; new for each attempt), and ``attempt-N/``: ``spool/`` (raw output, mode 0600,
-removed once saved), ``exit/`` (how each program ended).
+only), ``ended.json`` (while it runs: room for how it ended), ``context/`` (what the job sees; new for each attempt),
+and ``attempt-N/``: ``spool/`` (raw output, mode 0600, removed once saved), ``exit/`` (how each program ended).
 
 Beside the runs: ``.expires/<uuid>`` (until when that work folder is kept) and ``.trash/`` (what was thrown away and is
 not removed yet): in folders of their own, so that looking for them does not cost more with every run there ever was.
@@ -38,6 +38,10 @@ class RunFolder:
     @property
     def log(self) -> Path:
         return self.root / "supervisor.log"
+
+    @property
+    def note(self) -> Path:
+        return self.root / "ended.json"
 
     @property
     def sources(self) -> Path:

@@ -42,7 +42,7 @@ class Ended:
 
 
 def read_exit(path: Path) -> Ended | None:
-    """What the guard wrote down, if it did."""
+    """What the guard wrote down, if it did; what is no more than room for that (zeros) says nothing."""
     try:
         return ended_of(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
