@@ -69,5 +69,7 @@ def _entries(folder: Path) -> list[Path]:
 def _expires(mark: Path) -> float:
     try:
         return float(mark.read_text())
-    except (OSError, ValueError):
+    except ValueError:  # the disk was full: how long the folder is to be kept is not known, and it takes room
+        return 0.0
+    except OSError:
         return float("inf")
