@@ -15,6 +15,7 @@ from tieline.cli.problems import show_problems
 from tieline.cli.terminal import has_colour, out_json, page, paint
 
 if TYPE_CHECKING:
+    from tieline.app.isolation import Isolation
     from tieline.model.plan import Plan
 
 
@@ -26,6 +27,7 @@ def explain(
     namespace: str | None,
     project: str,
     name: str | None,
+    isolation: Isolation,
     config: Path | None,
     output: str,
 ) -> None:
@@ -40,7 +42,7 @@ def explain(
 
     home = HomeFolder.find()
     deployment = load_deployment(config, home)
-    prepared = prepare(Wanted(file, params, namespace, project, name), deployment, home)
+    prepared = prepare(Wanted(file, params, namespace, project, name, isolation), deployment, home)
     show_problems(prepared.warnings, sys.stderr)
     if output == "json":
         out_json(prepared.plan.as_json())

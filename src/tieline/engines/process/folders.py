@@ -11,7 +11,7 @@ not removed yet): in folders of their own, so that looking for them does not cos
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +75,7 @@ class RunFolder:
         """All folders that the job is promised, empty and private to the user. Raises OSError."""
         remove_tree(self.put_away(self.context))
         for name in (layout.context_path, layout.artifacts_path, layout.outputs_path, layout.work_path,
-                     layout.binding_root, temporary_path(layout)):  # fmt: skip
+                     layout.binding_root, temporary_path(layout), root_path(layout)):  # fmt: skip
             Path(name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def put_away(self, path: Path) -> Path | None:
@@ -126,8 +126,16 @@ class Attempt:
         remove_tree(self.spools)
 
 
-def layout_of(folder: RunFolder, uuid: str, claims: Mapping[str, str], claims_root: Path) -> Layout:
-    """The paths of a run, as its processes see them; the same for every attempt."""
+def layout_of(
+    folder: RunFolder,
+    uuid: str,
+    claims: Mapping[str, str],
+    claims_root: Path,
+    *,
+    isolated: bool = False,
+    hidden: Iterable[str] = (),
+) -> Layout:
+    """The paths of a run, as its processes see them; the same for every attempt. ``hidden``: if it is isolated."""
     context = folder.context
     return Layout(
         context_path=str(context),
@@ -137,6 +145,8 @@ def layout_of(folder: RunFolder, uuid: str, claims: Mapping[str, str], claims_ro
         binding_root=str(context / "bindings"),
         claims=dict(claims),
         claims_root=str(claims_root),
+        real_mounts=isolated,
+        hidden=tuple(hidden) if isolated else (),
     )
 
 
@@ -149,6 +159,17 @@ def host_place(path: str, layout: Layout) -> Path:
 def temporary_path(layout: Layout) -> str:
     """``TMPDIR`` of the job."""
     return str(Path(layout.context_path, "tmp"))
+
+
+def root_path(layout: Layout) -> str:
+    """What is to be at a path outside of the run's own folder is below this one."""
+    return f"{layout.context_path}/root"
+
+
+def on_host(path: str, layout: Layout) -> str:
+    """Where on this machine that is which the job finds at ``path``, if it is neither mounted nor the machine's own."""
+    own = path == layout.context_path or path.startswith(f"{layout.context_path}/")
+    return path if own or not layout.real_mounts else f"{root_path(layout)}{path}"
 
 
 def remove_tree(path: Path | None) -> None:

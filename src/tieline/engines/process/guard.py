@@ -11,9 +11,10 @@ What the program prints goes through the pipe, and the guard moves it on into th
 stdout, a shell's ``echo … > /dev/stderr`` would empty it. The bytes are spliced, so none is ever only in the guard's
 memory; the supervisor has the reading end too, and moves on what is left where the guard alone was killed.
 
-It is the subreaper of all that the program starts. When the program ends, that is written to the result file at once
-(by rename; its room on the disk was taken before the program began), then what it left running is killed; the same
-line of JSON is sent back on FD: ``{"status": …, "cause": "exited" | "supervisor-died" | "not-started", …}``.
+Where the run is isolated, bubblewrap starts it, and it sees the job's root and processes only. It is the subreaper of
+all that the program starts. When the program ends, that is written to the result file at once (by rename; its room on
+the disk was taken before the program began), then what it left running is killed; the same line of JSON is sent back on
+FD: ``{"status": …, "cause": "exited" | "supervisor-died" | "not-started", …}``.
 """
 
 import ctypes
@@ -333,6 +334,8 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # were it ignored, no child's end could be waited for
     prctl(PR_SET_CHILD_SUBREAPER, 1)
+    if os.getppid() == 0:  # the first process of bubblewrap's pid namespace: who ends bubblewrap ends all that is in it
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     order, letters = read_order(fd)
     if is_gone(fd):
         return

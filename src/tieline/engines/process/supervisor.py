@@ -18,6 +18,7 @@ from tieline.engines.process import environment as env_module
 from tieline.engines.process.bound import write_bound, write_made_files
 from tieline.engines.process.carrying import StepRunner
 from tieline.engines.process.folders import Attempt, RunFolder, remove_tree
+from tieline.engines.process.isolation import arguments_for
 from tieline.engines.process.leftovers import sweep
 from tieline.engines.process.limits import TICK, Limits, watch
 from tieline.engines.process.outcomes import after_end, after_error, ended_for, may_retry, stopped, timed_out
@@ -206,7 +207,10 @@ class Supervisor:
         write_made_files(self.plan, self.values)
         self._tell_notes()
         argv = env_module.arguments(program, env)
-        started = Guarded.start(name, argv, env, program.working_dir, attempt.spool(name), attempt.exit(name))
+        isolation = arguments_for(self.plan, attempt, self.environ)
+        started = Guarded.start(
+            name, argv, env, program.working_dir, attempt.spool(name), attempt.exit(name), isolation
+        )
         self._started.append(started)
         return started
 
