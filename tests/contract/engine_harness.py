@@ -19,15 +19,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from servers.processes import absent
 
 from tieline.app import runs as app_runs
 from tieline.app.deployment import load_deployment
 from tieline.app.home import HomeFolder
+from tieline.app.isolation import Isolation
 from tieline.app.outputs import push, stored
 from tieline.app.preparing import Wanted, prepare
 from tieline.app.submit import Accepted, accept, carry_out, detach
 from tieline.engines.base import Controls
 from tieline.engines.process.folders import RunFolder
+from tieline.engines.process.isolation import unusable
 from tieline.engines.process.leftovers import processes_of, sweep
 from tieline.model.plan import Plan, Step
 from tieline.model.run import Event, Run, Status
@@ -194,6 +197,11 @@ class ProcessHandle:
         """How many processes of the run there are."""
         return len(processes_of(self.uuid))
 
+    def watchers(self) -> list[int]:
+        """The processes that watch its programs, the outermost first."""
+        found = sorted(processes_of(self.uuid))
+        return [pid for pid in found if b"guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
     @property
     def folder(self) -> RunFolder:
         return self._accepted.folder
@@ -256,9 +264,10 @@ H = TypeVar("H", bound=ProcessHandle)
 
 
 class ProcessEngine:
-    """Jobs as processes of this machine."""
+    """Jobs as processes of this machine, which see what its user sees."""
 
     name = "process"
+    isolation: Isolation = "none"
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.shared, self.store = folder / "files", folder / "shared", folder / "store"
@@ -319,8 +328,14 @@ class ProcessEngine:
         }
         file = self.write("job.yaml", json.dumps(whole))
         config = self.write("tieline.yaml", json.dumps(deployment))
-        prepared = prepare(Wanted(file, params), load_deployment(config, self.home), self.home)
+        prepared = prepare(
+            Wanted(file, params, isolation=self.isolation), load_deployment(config, self.home), self.home
+        )
         return accept(prepared, self.home)
+
+    def seen(self, mounted: Path) -> str:
+        """Where the job finds ``shared``."""
+        return str(mounted)
 
     @staticmethod
     def _volume(folder: Path) -> dict[str, str]:
@@ -340,7 +355,24 @@ class ProcessEngine:
                 handle.kill()
 
 
-ENGINES: dict[str, Callable[[Path], ProcessEngine]] = {"process": ProcessEngine}
+class IsolatedEngine(ProcessEngine):
+    """The same, in a root of the job's own."""
+
+    name = "isolated"
+    isolation: Isolation = "bubblewrap"
+
+    def __init__(self, folder: Path) -> None:
+        if reason := unusable():
+            absent(reason)
+        super().__init__(folder)
+
+    def seen(self, mounted: Path) -> str:
+        return f"/mnt{mounted}"
+
+
+ENGINES: dict[str, Callable[[Path], ProcessEngine]] = {
+    engine.name: engine for engine in (ProcessEngine, IsolatedEngine)
+}
 
 
 @contextmanager

@@ -46,10 +46,6 @@ def begun(engine: ProcessEngine) -> None:
     eventually((engine.shared / "begun").exists)
 
 
-def guards_of(handle: ApartHandle) -> list[int]:
-    return [pid for pid in processes_of(handle.uuid) if b"guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
 def test_a_supervisor_of_its_own_carries_a_run_out(engine: ProcessEngine) -> None:
     handle = engine.submit_apart("echo on; echo x > $TIELINE_OUTPUTS/a; exit 3")
     run = handle.wait()
@@ -136,7 +132,7 @@ def test_what_does_not_react_is_ended(engine: ProcessEngine, monkeypatch: pytest
     monkeypatch.setattr(recovery, "PATIENCE", 0.2)
     handle = engine.submit_apart(BEGUN + "setsid sleep 600 & setsid sh -c 'kill -STOP $$' & sleep 600")
     begun(engine)
-    for pid in guards_of(handle):
+    for pid in handle.watchers():
         os.kill(pid, signal.SIGSTOP)
     handle.die()
     assert how(handle.wait()) == DIED

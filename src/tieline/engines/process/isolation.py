@@ -68,7 +68,7 @@ def arguments_for(plan: Plan, attempt: Attempt, environ: Mapping[str, str]) -> l
     found = list(appearing(plan))
     try:
         for item in found:
-            _make(item)
+            _make(item)  # what a step is still going to bring is not there yet
         there = tuple(item.appears for item in found if os.path.lexists(item.appears.source))
         if cache := cache_folder(environ):
             os.makedirs(cache, mode=0o700, exist_ok=True)
@@ -160,6 +160,8 @@ def _make(found: Found) -> None:
         raise StepFailed.of(Code.UNSAFE_PATH, message, "a subPath stays inside its volume")
     if found.made:
         os.makedirs(source, exist_ok=True)
+    elif base and not os.path.lexists(source):
+        raise StepFailed.of(Code.PATH_MISSING, f"{source} is not there any more ({found.why})")
 
 
 def _stores(plan: Plan) -> Iterator[str]:
