@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from servers.processes import absent
 
+from servers.processes import absent
 from tieline.app import runs as app_runs
 from tieline.app.deployment import load_deployment
 from tieline.app.home import HomeFolder

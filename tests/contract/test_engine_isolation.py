@@ -148,7 +148,8 @@ def test_init_brings_to_any_path(engine: IsolatedEngine, tmp_path: Path) -> None
         {"container": shell("echo more >> /input/table.csv", name="prep")},
     ]
     script = """
-        /of-the-job/scripts/run.sh; cat /etc/tieline.conf /input/table.csv /data/copy/table.csv; grep -c root /etc/passwd
+        /of-the-job/scripts/run.sh; cat /etc/tieline.conf /input/table.csv /data/copy/table.csv
+        grep -c root /etc/passwd
         ls -A {{ globals.context_path }}/root; ln -s / {{ globals.context_path }}/root/x 2> /dev/null || echo kept
     """
     handle = engine.submit(component(script, connections=["data"], init=init), connections=[data])
@@ -218,7 +219,6 @@ def test_the_job_cannot_end_its_guard(engine: IsolatedEngine, number: int) -> No
 
 def test_a_supervisor_that_is_killed(engine: IsolatedEngine) -> None:
     """All that was printed and written is saved, by whoever looks next; nothing of the job is left."""
-    many = "import sys, os, time; sys.stdout.write('x' * 79 + '\\n'); "
     script = "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo y > $TIELINE_OUTPUTS/y; touch $SHARED/begun; sleep 600"
     handle = engine.submit_apart(component(shell("setsid sleep 600 & " + script)))
     eventually((engine.shared / "begun").exists)
@@ -236,5 +236,5 @@ def test_a_stored_plan_says_that_the_run_is_isolated(engine: IsolatedEngine) -> 
     printed(handle)
     with engine.record() as record:
         layout = record.plan(handle.uuid)["layout"]
-    assert layout["real_mounts"] is True
+    assert layout["realMounts"] is True
     assert layout["hidden"] == [str(engine.home.root)]

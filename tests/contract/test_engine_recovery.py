@@ -17,12 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_harness import ENGINES, ApartHandle, ProcessEngine, component, eventually, opened_engine
+from engine_harness import ENGINES, ProcessEngine, component, eventually, opened_engine
 
 from tieline.app import runs as app_runs
 from tieline.app import submit
 from tieline.engines.process import recovery
-from tieline.engines.process.leftovers import processes_of
 from tieline.errors import Code, RecordError, TielineError
 from tieline.model.run import Run, Status
 from tieline.runs.record import Record
