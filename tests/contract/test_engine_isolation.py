@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from engine_harness import IsolatedEngine, ProcessHandle, component, eventually, opened_engine, python, shell
 
+from tieline.app.home import HomeFolder
 from tieline.engines.process.leftovers import processes_of
 from tieline.engines.process.sandbox import Sandbox
 from tieline.errors import Code, Refused
@@ -105,6 +106,35 @@ def test_a_mount_does_not_show_what_is_hidden(engine: IsolatedEngine) -> None:
     (home / "secret").write_text("x")
     handle = engine.submit(component(f"ls -A /around/{home.name}", connections=["around"]), connections=[around])
     assert printed(handle) == []
+
+
+def test_a_mount_beside_what_is_hidden_does_not_show_it(engine: IsolatedEngine) -> None:
+    """A mount point is made in a folder that has Tieline's home in it."""
+    with TemporaryDirectory(dir="/var/tmp") as around:
+        home = Path(around, "home")
+        engine.home = HomeFolder(home)
+        (home / "secrets").mkdir(parents=True)
+        data = volume("data", Path(around, "data"), f"{around}/new/data")
+        script = f"touch {around}/new/data/x; ls -A {around} {home}; touch {around}/y 2> /dev/null || echo closed"
+        handle = engine.submit(component(script, connections=["data"]), connections=[data])
+        found = printed(handle)
+        assert (Path(around) / "data" / "x").exists()
+    assert found == [f"{around}:", "data", "home", "new", "", f"{home}:", "runs", "closed"]
+
+
+def test_a_database_file_can_be_written(engine: IsolatedEngine, tmp_path: Path) -> None:
+    """With its journal, which is beside it."""
+    folder = tmp_path / "database"
+    folder.mkdir()
+    db = {"name": "db", "kind": "sqlite", "schema": {"path": str(folder / "x.db")}}
+    script = (
+        "import sqlite3; db = sqlite3.connect({{ connections.db.path | tojson }}); db.execute('create table t (n)')"
+    )
+    handle = engine.submit(
+        component(python(script + "; db.commit(); print('made')"), connections=["db"]), connections=[db]
+    )
+    assert printed(handle) == ["made"]
+    assert (folder / "x.db").exists()
 
 
 def test_a_connection_may_be_the_store(engine: IsolatedEngine) -> None:

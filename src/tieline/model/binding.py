@@ -133,3 +133,4 @@ class Binding(Plain):
     resources: tuple[Annotated[WholeResource, LATER], ...] = ()
     mounts: tuple[Annotated[Mount, LATER], ...] = ()
     annotations: dict[str, str] = Field(default_factory=dict)
+    files: tuple[str, ...] = ()  # of the machine itself, which the job opens by their own paths and may write

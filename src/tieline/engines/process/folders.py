@@ -153,7 +153,7 @@ def layout_of(
 def host_place(path: str, layout: Layout) -> Path:
     """Where on this machine something is that the job finds at an absolute path: in the run's own folder, always."""
     own = path == layout.context_path or path.startswith(f"{layout.context_path}/")
-    return Path(path if own else f"{layout.context_path}/root{path}")
+    return Path(path if own else f"{root_path(layout)}{path}")
 
 
 def temporary_path(layout: Layout) -> str:
@@ -164,12 +164,6 @@ def temporary_path(layout: Layout) -> str:
 def root_path(layout: Layout) -> str:
     """What is to be at a path outside of the run's own folder is below this one."""
     return f"{layout.context_path}/root"
-
-
-def on_host(path: str, layout: Layout) -> str:
-    """Where on this machine that is which the job finds at ``path``, if it is neither mounted nor the machine's own."""
-    own = path == layout.context_path or path.startswith(f"{layout.context_path}/")
-    return path if own or not layout.real_mounts else f"{root_path(layout)}{path}"
 
 
 def remove_tree(path: Path | None) -> None:

@@ -1,8 +1,9 @@
 """Isolation of a run: whether bubblewrap can be used here, and what of a plan appears where in the job's own root.
 
 With it a catalog's mount paths are true. What a step of Tieline's own writes outside of the run's folder, and what else
-is made for the job (an empty folder, files of a secret), is in ``context/root/<path>`` on this machine, and appears at
-``<path>``: :func:`on_host` says where. The job does not see ``context/root`` itself, so it cannot redirect it.
+is made for the job (an empty folder, files of a secret), is in ``context/root/<path>`` on this machine
+(:func:`~tieline.engines.process.folders.host_place`), and appears at ``<path>``. The job does not see ``context/root``
+itself, so it cannot redirect what Tieline writes there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from tieline.engines.process import guard
-from tieline.engines.process.folders import Attempt, on_host, root_path
+from tieline.engines.process.folders import Attempt, host_place, root_path
 from tieline.engines.process.programs import BUBBLEWRAP
 from tieline.engines.process.sandbox import FLAGS, Appears, CannotMount, Sandbox, is_inside
 from tieline.errors import Code, StepFailed
@@ -70,7 +71,7 @@ def arguments_for(plan: Plan, attempt: Attempt, environ: Mapping[str, str]) -> l
         for item in found:
             _make(item)  # what a step is still going to bring is not there yet
         there = tuple(item.appears for item in found if os.path.lexists(item.appears.source))
-        if cache := cache_folder(environ):
+        for cache in cache_folder(environ):
             os.makedirs(cache, mode=0o700, exist_ok=True)
         return sandbox(plan, attempt, environ, there).arguments()
     except CannotMount as error:
@@ -99,14 +100,24 @@ def sandbox(plan: Plan, attempt: Attempt, environ: Mapping[str, str], mounts: tu
         emptied=(root_path(layout),),
         shown=tuple(_interpreters(environ)),
         mounts=mounts,
-        cache=cache_folder(environ),
+        writable=(*cache_folder(environ), *database_folders(plan)),
     )
 
 
-def cache_folder(environ: Mapping[str, str]) -> str | None:
+def cache_folder(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Where programs keep what they may fetch again; only there the job may write in the user's own folder."""
     home = environ.get("HOME", "")
-    return f"{home.rstrip('/')}/.cache" if os.path.isdir(home) and os.access(home, os.W_OK) else None
+    return (f"{home.rstrip('/')}/.cache",) if os.path.isdir(home) and os.access(home, os.W_OK) else ()
+
+
+def database_folders(plan: Plan) -> tuple[str, ...]:
+    """Of database files that are this machine's own, and not in a volume: their folders, for the journal is beside."""
+    targets = [found.appears.target for found in appearing(plan)]
+    own = [plan.layout.context_path, *plan.layout.hidden]
+    paths = [os.path.normpath(path) for binding in plan.bindings for path in binding.files]
+    outside = [path for path in paths if not any(is_inside(path, folder) for folder in (*targets, *own))]
+    folders = dict.fromkeys(map(os.path.dirname, outside))
+    return tuple(folder for folder in folders if folder != "/" and os.path.isdir(folder))
 
 
 def appearing(plan: Plan) -> Iterator[Found]:
@@ -123,11 +134,11 @@ def _brought(plan: Plan) -> Iterator[Found]:
         if step.type == "program":
             continue
         path = os.path.normpath(step.path)
-        if on_host(path, plan.layout) == path:
+        if str(host_place(path, plan.layout)) == path:
             continue
         if step.type == "file" and not os.path.isdir(os.path.dirname(path)):
             path = os.path.dirname(path)  # a folder of the job's own, and not only a file in one of the machine's
-        yield Found(Appears(on_host(path, plan.layout), path), f"init {step.name}")
+        yield Found(Appears(str(host_place(path, plan.layout)), path), f"init {step.name}")
 
 
 def _mounted(plan: Plan) -> Iterator[Found]:
@@ -146,7 +157,9 @@ def _found(mount: Mount, layout: Layout, why: str) -> Found:
         base = layout.claim_path(mount.source.claim)
     else:
         is_given = isinstance(mount.source, ResourceSource)  # as on Kubernetes: a secret's files are not the job's
-        return Found(Appears(on_host(target, layout), target, mount.read_only or is_given), why, made=not is_given)
+        return Found(
+            Appears(str(host_place(target, layout)), target, mount.read_only or is_given), why, made=not is_given
+        )
     source = os.path.join(base, mount.sub_path) if mount.sub_path else base
     is_claim = isinstance(mount.source, ClaimSource)
     return Found(Appears(source, target, mount.read_only), why, base, made=is_claim or bool(mount.sub_path))

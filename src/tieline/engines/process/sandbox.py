@@ -56,43 +56,56 @@ class Sandbox:
     shown: tuple[str, ...] = ()
     """To be read though they are in a folder that is emptied: the Python of a virtual environment there."""
     mounts: tuple[Appears, ...] = ()
-    cache: str | None = None
-    """The user's cache folder, writable."""
+    writable: tuple[str, ...] = ()
+    """Folders of the machine that the job may write to, at their own paths: the user's cache, that of a database."""
 
     def arguments(self) -> list[str]:
         """Bubblewrap's arguments. Raises CannotMount."""
         emptied = outermost((SCRATCH, *self.hidden, *self.absent))
-        targets = [(mount, placed(mount.target, emptied)) for mount in self.mounts]
-        for mount, target in targets:
+        mounts = [(mount, placed(mount.target, emptied)) for mount in self.mounts]
+        for mount, target in mounts:
             self._check(mount, target)
-        closed = [*emptied, "/"]
-        argv = [*FLAGS, *_roots(), "--proc", "/proc", "--dev-bind", "/dev", "/dev"]
-        if self.cache and os.path.isdir(self.cache):
-            argv += ["--bind", self.cache, os.path.realpath(self.cache)]
-        for folder in emptied:
-            argv += ["--tmpfs", folder]
-        for folder in self._shown(emptied):
-            argv += ["--ro-bind", folder, folder]
-        for folder in _to_open([target for _, target in targets], emptied):
-            argv += _opened(folder)
-            closed.insert(0, folder)
+        opened = _to_open([target for _, target in mounts], [*emptied, *map(os.path.realpath, self.writable)])
+        argv, hidden = self._machine(emptied, opened)
         for folder in self.own:
             for path in dict.fromkeys((os.path.realpath(folder), placed(folder, emptied))):
                 argv += ["--bind", folder, path]
-        for folder in self.emptied:
-            argv += ["--tmpfs", os.path.realpath(folder)]
-            closed.insert(0, os.path.realpath(folder))
-        for mount, target in sorted(targets, key=lambda pair: pair[1].count("/")):
+        for folder in map(os.path.realpath, self.emptied):
+            argv += ["--tmpfs", folder]
+            hidden.append(folder)
+        for mount, target in sorted(mounts, key=lambda pair: pair[1].count("/")):
             argv += ["--ro-bind" if mount.read_only else "--bind", mount.source, target]
-            for place in _hidden_below(mount.source, target, self.hidden):
-                argv += ["--tmpfs", place]
-                closed.insert(0, place)
-        for folder in closed:
-            if folder != os.path.realpath(SCRATCH):  # what is written into an emptied folder would vanish
-                argv += ["--remount-ro", folder]
+            below = list(_hidden_below(mount.source, target, self.hidden))
+            argv += _emptied(below)
+            hidden += below
+        for folder in (*hidden, *reversed(opened), "/"):  # what is written into an emptied folder would vanish
+            argv += ["--remount-ro", folder]
         if len(argv) > MAX_ARGUMENTS:
             raise CannotMount("the folders in which mount points have to be made have too many entries")
         return argv
+
+    def _machine(self, emptied: list[str], opened: list[str]) -> tuple[list[str], list[str]]:
+        """The arguments for what is the machine's, and what of it was emptied and is to be closed at the end.
+
+        Opened first: what is hidden in such a folder is emptied afterwards.
+        """
+        argv = [*FLAGS, *_roots(), "--proc", "/proc", "--dev-bind", "/dev", "/dev"]
+        for folder in opened:
+            argv += _opened(folder)
+        writable = [os.path.realpath(folder) for folder in self.writable if os.path.isdir(folder)]
+        absent = [folder for folder in writable if any(is_inside(folder, other) for other in emptied)]
+        for folder in writable:
+            if folder not in absent:
+                argv += ["--bind", folder, folder]
+        argv += _emptied(emptied)
+        for folder in self._shown(emptied):
+            argv += ["--ro-bind", folder, folder]
+        hidden = [folder for folder in emptied if folder != os.path.realpath(SCRATCH)]
+        for folder in absent:
+            below = list(_hidden_below(folder, folder, self.hidden))
+            argv += ["--bind", folder, folder, *_emptied(below)]
+            hidden += below
+        return argv, hidden
 
     def _shown(self, emptied: Iterable[str]) -> list[str]:
         """Those that would be absent, and show nothing of what is to stay hidden."""
@@ -156,6 +169,10 @@ def _hidden_below(source: str, target: str, hidden: Iterable[str]) -> Iterator[s
     for folder in outermost(hidden):
         if is_inside(folder, real):
             yield f"{target.rstrip('/')}/{os.path.relpath(folder, real)}".removesuffix("/.")
+
+
+def _emptied(folders: Iterable[str]) -> list[str]:
+    return [part for folder in folders for part in ("--tmpfs", folder)]
 
 
 def _roots() -> Iterator[str]:
