@@ -122,7 +122,9 @@ TABLE: dict[tuple[type[BaseModel], str], Support] = {
     (job.Container, "tty"): cluster(),
     (job.Container, "termination_message_path"): cluster(),
     (job.Container, "termination_message_policy"): cluster(),
-    (job.RunForm, "volumes"): cluster("a process has no mounts of its own; a hostPath is where it is"),
+    (job.RunForm, "volumes"): cluster(
+        "a process has mounts of its own only where it is isolated; else a hostPath is where it is"
+    ),
     (job.RunForm, "rewrite_path"): cluster("a service is reached at its own port"),
     (job.RunForm, "is_external"): cluster("a service is reached at its own port"),
     (job.RunForm, "replicas"): cluster("one process runs here"),

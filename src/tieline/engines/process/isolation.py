@@ -100,7 +100,7 @@ def sandbox(plan: Plan, attempt: Attempt, environ: Mapping[str, str], mounts: tu
         emptied=(root_path(layout),),
         shown=tuple(_interpreters(environ)),
         mounts=mounts,
-        writable=(*cache_folder(environ), *database_folders(plan)),
+        writable=writable_folders(plan, environ),
     )
 
 
@@ -108,6 +108,11 @@ def cache_folder(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Where programs keep what they may fetch again; only there the job may write in the user's own folder."""
     home = environ.get("HOME", "")
     return (f"{home.rstrip('/')}/.cache",) if os.path.isdir(home) and os.access(home, os.W_OK) else ()
+
+
+def writable_folders(plan: Plan, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Folders of the machine that the job may write to, beside what is mounted."""
+    return (*cache_folder(environ), *database_folders(plan))
 
 
 def database_folders(plan: Plan) -> tuple[str, ...]:
