@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from tieline.compile import support
 from tieline.compile.context import true_path
+from tieline.compile.exposed import exposed
 from tieline.compile.jobs import Job
 from tieline.documents.document import field_text
 from tieline.model.binding import Binding, ClaimSource
 from tieline.model.catalog import Catalog
 from tieline.model.job import Component
-from tieline.model.plan import FetchStep, Layout, Notice, Step
+from tieline.model.plan import FetchStep, Layout, Notice, Program, ProgramStep, Step
 
 if TYPE_CHECKING:
     from tieline.compile.planner import Request
@@ -26,10 +27,12 @@ def notices_of(
     catalog: Catalog,
     bindings: Iterable[Binding],
     steps: Iterable[Step],
+    programs: tuple[Program, ...],
     request: Request,
 ) -> tuple[Notice, ...]:
-    """In the file's order, each field once."""
+    """In the file's order, each field once. ``programs``: the main one, then sidecars."""
     notices = [*_fields(job, request.traits.pods), *_paths(bindings, request.layout)]
+    notices += exposed(bindings, _named(steps, programs))
     if not request.traits.pods:
         notices += _claims(bindings, steps, request.layout)
     if component.queue and component.queue not in catalog.queues:
@@ -43,6 +46,14 @@ def notices_of(
             Notice(field="artifactsStore", message="none is configured: outputs and logs are kept in Tieline's home")
         )
     return tuple(notices)
+
+
+def _named(steps: Iterable[Step], programs: tuple[Program, ...]) -> Iterable[tuple[str, Program]]:
+    """Every program of a run, with what people know it by."""
+    yield from ((f"init[{step.name}]", step.program) for step in steps if isinstance(step, ProgramStep))
+    main, *sidecars = programs
+    yield "run.container", main
+    yield from ((f"sidecars[{program.name}]", program) for program in sidecars)
 
 
 def _fields(job: Job, pods: bool) -> Iterable[Notice]:

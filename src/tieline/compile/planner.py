@@ -122,6 +122,7 @@ def _plan(
             "a process has no image to take one from; give container.command",
         )
         work.issues.append(Issue(("run", "container"), Code.MISSING_KEY, message, hint))
+    main = _program(run.container, component.name or "main", layout, _param_variables(values))
     return partial(
         Plan,
         run=request.run,
@@ -132,7 +133,7 @@ def _plan(
         bindings=bindings,
         volumes=volumes,
         steps=(*_taken(work), *steps),
-        main=_program(run.container, component.name or "main", layout, _param_variables(values)),
+        main=main,
         sidecars=sidecars,
         collect=_collect(component.plugins),
         ending=_ending(work, component.termination),
@@ -144,7 +145,7 @@ def _plan(
         queue_limit=work.catalog.queues.get(component.queue or ""),
         tags=component.tags,
         job_file=work.job.file,
-        notices=notices_of(work.job, component, work.catalog, bindings, steps, request),
+        notices=notices_of(work.job, component, work.catalog, bindings, steps, (main, *sidecars), request),
     )
 
 

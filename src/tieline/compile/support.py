@@ -34,6 +34,12 @@ class Support:
 
     level: Level
     message: str = ""
+    but: frozenset[str] = frozenset()
+    """Keys of the field's value with which it works everywhere."""
+
+    def holds_for(self, value: Any) -> bool:
+        """Whether the row is true of this value."""
+        return not (isinstance(value, Mapping) and self.but & set(value))
 
 
 def refused(message: str) -> Support:
@@ -123,7 +129,11 @@ TABLE: dict[tuple[type[BaseModel], str], Support] = {
     (job.Container, "tty"): cluster(),
     (job.Container, "termination_message_path"): cluster(),
     (job.Container, "termination_message_policy"): cluster(),
-    (job.VariableForm, "value_from"): cluster("the variable is not set here"),
+    (job.VariableForm, "value_from"): Support(
+        Level.CLUSTER,
+        "the variable is not set here (from a secretKeyRef or a configMapKeyRef it is)",
+        but=frozenset(job.KEY_REFS),
+    ),
     (job.RunForm, "volumes"): cluster("a process has no mounts of its own; a hostPath is where it is"),
     (job.RunForm, "rewrite_path"): cluster("a service is reached at its own port"),
     (job.RunForm, "is_external"): cluster("a service is reached at its own port"),

@@ -8,7 +8,7 @@ first and leaves fields that hold ``{{`` for later. What Tieline does with each 
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from tieline.documents.forms import described
 from tieline.model.connection import NAME_PATTERN, VARIABLE_PATTERN
@@ -106,12 +106,28 @@ class Param(Form):
     git: Any = None
 
 
+KEY_REFS = ("secretKeyRef", "configMapKeyRef")
+"""Of ``valueFrom``: one key of a secret or config map, which every engine can give."""
+
+
 class VariableForm(Form):
     """A variable of a container, as Kubernetes writes it."""
 
     name: str = Field(pattern=VARIABLE_PATTERN)
     value: ScalarText | None = None
     value_from: dict[str, Any] | None = None
+
+    @field_validator("value_from")
+    @classmethod
+    def _whole_reference(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        """A reference without its name or key would leave the variable unset, and nobody would be told."""
+        for ref in KEY_REFS:
+            if value is None or ref not in value:
+                continue
+            given = value[ref]
+            if not (isinstance(given, dict) and all(given.get(part) for part in ("name", "key"))):
+                raise ValueError(f"{ref} needs a name and a key|write {ref}: {{name: …, key: …}}")
+        return value
 
 
 class Container(Form):

@@ -112,9 +112,16 @@ class Guarded:
 
     @classmethod
     def start(
-        cls, name: str, argv: Sequence[str], env: Mapping[str, str], cwd: str, spool: Path, exit_path: Path
+        cls,
+        name: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: str,
+        spool: Path,
+        exit_path: Path,
+        called: str = "",
     ) -> Guarded:
-        """Start a program. One that cannot be started has ended at once, with the reason.
+        """Start a program. One that cannot be started has ended at once, with the reason, in which it is ``called`` so.
 
         Raises OSError where not even a guard can be started.
         """
@@ -137,6 +144,7 @@ class Guarded:
                 raise
         order = {
             "argv": list(argv),
+            "called": called or argv[0],
             "env": dict(env),
             "cwd": cwd,
             "output": str(spool),

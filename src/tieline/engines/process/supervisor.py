@@ -181,7 +181,8 @@ class Supervisor:
         write_made_files(self.plan, self.values)
         self._tell_notes()
         argv = env_module.arguments(program, env)
-        started = Guarded.start(name, argv, env, program.working_dir, attempt.spool(name), attempt.exit(name))
+        places = (program.working_dir, attempt.spool(name), attempt.exit(name))
+        started = Guarded.start(name, argv, env, *places, called=env_module.called(program))
         self._started.append(started)
         return started
 
