@@ -19,6 +19,8 @@ from pathlib import Path
 from tieline.model.plan import Layout
 
 EXPIRES, TRASH = ".expires", ".trash"
+BINDINGS, ROOT = "bindings", "root"
+"""Of a run's ``context``: the binding directories, and what the job finds at absolute paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def layout_of(folder: RunFolder, uuid: str, claims: Mapping[str, str], claims_ro
         artifacts_path=str(context / "artifacts"),
         outputs_path=str(context / "artifacts" / uuid / "outputs"),
         work_path=str(context / "work"),
-        binding_root=str(context / "bindings"),
+        binding_root=str(context / BINDINGS),
         claims=dict(claims),
         claims_root=str(claims_root),
     )
@@ -139,7 +141,7 @@ def layout_of(folder: RunFolder, uuid: str, claims: Mapping[str, str], claims_ro
 def host_place(path: str, layout: Layout) -> Path:
     """Where on this machine something is that the job finds at an absolute path: in the run's own folder, always."""
     own = path == layout.context_path or path.startswith(f"{layout.context_path}/")
-    return Path(path if own else f"{layout.context_path}/root{path}")
+    return Path(path if own else f"{layout.context_path}/{ROOT}{path}")
 
 
 def temporary_path(layout: Layout) -> str:
