@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tieline.compile import support
-from tieline.model import job
+from tieline.model import container, job
 from tieline.model.form import camel
 
 SECTIONS = {
@@ -18,7 +18,7 @@ SECTIONS = {
     "param": job.Param,
     "run": job.RunForm,
     "init": job.Init,
-    "container": job.Container,
+    "container": container.Container,
     "environment": job.Environment,
     "termination": job.Termination,
     "plugins": job.Plugins,

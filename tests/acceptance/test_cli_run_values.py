@@ -36,7 +36,7 @@ def test_a_container_takes_variables_from_secrets(cli: Cli) -> None:
     cli.write("job.yaml", CONTAINER)
     done = cli("run", "job.yaml", **LOGIN)
     assert done.out == "me pass$(HOME)word me/unset/unset\n"  # what comes from a secret is not expanded
-    assert "run.container.env[NODE]: has an effect only on Kubernetes (fieldRef): it is not set here" in done.err
+    assert "run.container.env[2].valueFrom: has an effect only on Kubernetes; the variable is not set here" in done.err
     shown = cli("explain", "job.yaml", **LOGIN).out
     assert "every key of secret login, each with the prefix A_" in shown
     assert "USER_NAME = from secret login key username" in shown

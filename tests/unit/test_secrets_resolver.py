@@ -253,10 +253,10 @@ def test_registries_make_one_folder() -> None:
     both = merged([registry_binding("a", "ghcr.io/org", "ghcr"), registry_binding("b", "org/repo", "hub")])
     assert both is not None
     file = both.model_copy(update={"form": derived.DOCKER_CONFIG_FILE})
-    assert ours.text(both) == "/run/made/docker-a+b"
-    assert ours.text(file) == "/run/made/docker-a+b/config.json"
-    assert list(ours.made) == ["docker-a+b/config.json"]
-    made = json.loads(ours.made["docker-a+b/config.json"].reveal())
+    assert ours.text(both) == "/run/made/docker-a.b"
+    assert ours.text(file) == "/run/made/docker-a.b/config.json"
+    assert list(ours.made) == ["docker-a.b/config.json"]
+    made = json.loads(ours.made["docker-a.b/config.json"].reveal())
     login = base64.b64encode(b"me:pw").decode()
     assert made == {"auths": {"ghcr.io": {"identitytoken": "t"}, "https://index.docker.io/v1/": {"auth": login}}}
 

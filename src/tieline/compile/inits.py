@@ -18,7 +18,9 @@ from tieline.kinds.fields import Shape
 from tieline.model.access import GitRemote, ObjectStore, SshHost, Volume
 from tieline.model.catalog import View
 from tieline.model.connection import Connection
-from tieline.model.job import ArtifactsForm, Container, Init
+from tieline.model.container import Container
+from tieline.model.job import ArtifactsForm, Init
+from tieline.model.origin import http_origin
 from tieline.model.plan import CloneStep, FetchItem, FetchStep, FileStep, Layout, Program, ProgramStep, Step
 
 HANDLERS = (
@@ -142,6 +144,8 @@ class Inits:
                 f"{entry.connection!r} is no git connection",
                 "name one of kind git or ssh",
             )
+        if git.url:
+            _same_origin(access, git.url)
         own = (("url", git.url), ("revision", git.revision), ("flags", git.flags))
         changed = {key: value for key, value in own if value is not None}
         return access.model_copy(update=changed)
@@ -179,6 +183,15 @@ class Inits:
         if entry.connection:
             self.find(entry.connection)
         return ProgramStep(name=name, program=self.program(container, name))
+
+
+def _same_origin(remote: GitRemote, url: str) -> None:
+    """A job may name another repository of the connection's server. Another server would be sent its token."""
+    theirs, wanted = http_origin(remote.url), http_origin(url)
+    if theirs is None or wanted in (None, theirs) or not remote.credentials.values:
+        return
+    message = f"the connection's credentials are for {theirs}, and this is {wanted}"
+    raise Refusal(("git", "url"), Code.NOT_ALLOWED, message, "name a connection for this server, or none")
 
 
 def _shaped(text: str | None, shape: Shape, field: FieldPath) -> None:

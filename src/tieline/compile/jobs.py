@@ -130,7 +130,8 @@ def _remarks(component: Mapping[str, Any]) -> Iterator[tuple[FieldPath, support.
     seen = set()
     for form, name, value, path in support.walk(Component, component):
         row = support.of(form, name)
-        if row.level is not support.Level.WORKS and value is not False and (form, name) not in seen:
+        told = row.level is not support.Level.WORKS and value is not False and row.holds_for(value)
+        if told and (form, name) not in seen:
             seen.add((form, name))
             yield path, row
 

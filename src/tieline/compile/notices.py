@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from tieline.compile import support
 from tieline.compile.context import true_path
+from tieline.compile.exposed import exposed
 from tieline.compile.jobs import Job
 from tieline.documents.document import field_text
 from tieline.model.binding import Binding, ClaimSource
 from tieline.model.catalog import Catalog
 from tieline.model.job import Component
-from tieline.model.plan import FetchStep, Layout, Notice, Step
+from tieline.model.plan import FetchStep, Layout, Notice, Program, ProgramStep, Step
 
 if TYPE_CHECKING:
     from tieline.compile.planner import Request
@@ -26,13 +27,15 @@ def notices_of(
     catalog: Catalog,
     bindings: Iterable[Binding],
     steps: Iterable[Step],
+    programs: tuple[Program, ...],
     request: Request,
 ) -> tuple[Notice, ...]:
-    """In the file's order, each field once."""
+    """In the file's order, each field once. ``programs``: the main one, then sidecars."""
     has_mounts = request.traits.pods or request.layout.real_mounts
     notices = [*_fields(job, request.traits.pods, has_mounts), *_paths(bindings, steps, request.layout)]
+    notices += exposed(bindings, _named(steps, programs))
     if not request.traits.pods:
-        notices += [*_claims(bindings, steps, request.layout), *_of_pods(component)]
+        notices += _claims(bindings, steps, request.layout)
     if component.queue and component.queue not in catalog.queues:
         notices.append(
             Notice(
@@ -46,6 +49,14 @@ def notices_of(
     return tuple(notices)
 
 
+def _named(steps: Iterable[Step], programs: tuple[Program, ...]) -> Iterable[tuple[str, Program]]:
+    """Every program of a run, with what people know it by."""
+    yield from ((f"init[{step.name}]", step.program) for step in steps if isinstance(step, ProgramStep))
+    main, *sidecars = programs
+    yield "run.container", main
+    yield from ((f"sidecars[{program.name}]", program) for program in sidecars)
+
+
 def _fields(job: Job, pods: bool, has_mounts: bool) -> Iterable[Notice]:
     for path, row in job.remarks:
         if has_mounts and path == ("run", "volumes"):
@@ -55,16 +66,6 @@ def _fields(job: Job, pods: bool, has_mounts: bool) -> Iterable[Notice]:
         elif row.level is support.Level.CLUSTER and not pods:
             message = f"{CLUSTER_ONLY}; {row.message}" if row.message else CLUSTER_ONLY
             yield Notice(field=field_text(path), message=message)
-
-
-def _of_pods(component: Component) -> Iterable[Notice]:
-    """Variables whose value is something of a pod (``fieldRef``, ``resourceFieldRef``)."""
-    for variable in component.run.container.env:
-        if variable.value_from and not variable.value_from.keys() & {"secretKeyRef", "configMapKeyRef"}:
-            what = ", ".join(map(str, variable.value_from))
-            yield Notice(
-                field=f"run.container.env[{variable.name}]", message=f"{CLUSTER_ONLY} ({what}): it is not set here"
-            )
 
 
 def _paths(bindings: Iterable[Binding], steps: Iterable[Step], layout: Layout) -> Iterable[Notice]:

@@ -44,8 +44,9 @@ from tieline.model.binding import (
 )
 from tieline.model.catalog import Catalog
 from tieline.model.connection import Connection
+from tieline.model.container import Container, VariableForm
 from tieline.model.form import Form
-from tieline.model.job import Component, Container, Plugins, RunForm, Termination, VariableForm
+from tieline.model.job import Component, Plugins, RunForm, Termination
 from tieline.model.plan import (
     Collect,
     Ending,
@@ -123,6 +124,7 @@ def _plan(
             "a process has no image to take one from; give container.command",
         )
         work.issues.append(Issue(("run", "container"), Code.MISSING_KEY, message, hint))
+    main = _program(run.container, component.name or "main", layout, _param_variables(values))
     return partial(
         Plan,
         run=request.run,
@@ -133,7 +135,7 @@ def _plan(
         bindings=bindings,
         volumes=volumes,
         steps=(*_taken(work), *steps),
-        main=_program(run.container, component.name or "main", layout, _param_variables(values)),
+        main=main,
         sidecars=sidecars,
         collect=_collect(component.plugins),
         ending=_ending(work, component.termination),
@@ -145,7 +147,7 @@ def _plan(
         queue_limit=work.catalog.queues.get(component.queue or ""),
         tags=component.tags,
         job_file=work.job.file,
-        notices=notices_of(work.job, component, work.catalog, bindings, steps, request),
+        notices=notices_of(work.job, component, work.catalog, bindings, steps, (main, *sidecars), request),
     )
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from tieline.documents.document import FieldPath
 from tieline.documents.forms import form_in
-from tieline.model import job
+from tieline.model import container, job
 
 
 class Level(Enum):
@@ -34,6 +34,12 @@ class Support:
 
     level: Level
     message: str = ""
+    but: frozenset[str] = frozenset()
+    """Keys of the field's value with which it works everywhere."""
+
+    def holds_for(self, value: Any) -> bool:
+        """Whether the row is true of this value."""
+        return not (isinstance(value, Mapping) and self.but & set(value))
 
 
 def refused(message: str) -> Support:
@@ -104,24 +110,29 @@ TABLE: dict[tuple[type[BaseModel], str], Support] = {
     (job.Sidecar, "monitor_spec"): NOT_OURS,
     (job.Sidecar, "no_connections"): NOT_OURS,
     (job.Sidecar, "resources"): cluster(),
-    (job.Container, "image"): cluster("a process runs the machine's own programs"),
-    (job.Container, "image_pull_policy"): cluster(),
-    (job.Container, "resources"): cluster("the machine's own limits hold"),
-    (job.Container, "ports"): cluster("ports are the host's own"),
-    (job.Container, "volume_mounts"): cluster("the machine's own paths are used"),
-    (job.Container, "volume_devices"): cluster(),
-    (job.Container, "lifecycle"): cluster(),
-    (job.Container, "liveness_probe"): cluster(),
-    (job.Container, "readiness_probe"): cluster(),
-    (job.Container, "startup_probe"): cluster(),
-    (job.Container, "restart_policy"): cluster(),
-    (job.Container, "resize_policy"): cluster(),
-    (job.Container, "security_context"): cluster(),
-    (job.Container, "stdin"): cluster(),
-    (job.Container, "stdin_once"): cluster(),
-    (job.Container, "tty"): cluster(),
-    (job.Container, "termination_message_path"): cluster(),
-    (job.Container, "termination_message_policy"): cluster(),
+    (container.Container, "image"): cluster("a process runs the machine's own programs"),
+    (container.Container, "image_pull_policy"): cluster(),
+    (container.Container, "resources"): cluster("the machine's own limits hold"),
+    (container.Container, "ports"): cluster("ports are the host's own"),
+    (container.Container, "volume_mounts"): cluster("the machine's own paths are used"),
+    (container.Container, "volume_devices"): cluster(),
+    (container.Container, "lifecycle"): cluster(),
+    (container.Container, "liveness_probe"): cluster(),
+    (container.Container, "readiness_probe"): cluster(),
+    (container.Container, "startup_probe"): cluster(),
+    (container.Container, "restart_policy"): cluster(),
+    (container.Container, "resize_policy"): cluster(),
+    (container.Container, "security_context"): cluster(),
+    (container.Container, "stdin"): cluster(),
+    (container.Container, "stdin_once"): cluster(),
+    (container.Container, "tty"): cluster(),
+    (container.Container, "termination_message_path"): cluster(),
+    (container.Container, "termination_message_policy"): cluster(),
+    (container.VariableForm, "value_from"): Support(
+        Level.CLUSTER,
+        "the variable is not set here (from a secretKeyRef or a configMapKeyRef it is)",
+        but=frozenset(container.KEY_REFS),
+    ),
     (job.RunForm, "volumes"): cluster(
         "a process has mounts of its own only where it is isolated; else a hostPath is where it is"
     ),

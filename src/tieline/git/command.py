@@ -25,6 +25,7 @@ from pathlib import Path
 
 from tieline.errors import Code, StepFailed
 from tieline.git.url import clean
+from tieline.secrets.environment import without_values
 
 GRACE = 3.0
 """Seconds between asking git to end and ending it."""
@@ -141,7 +142,7 @@ class Git:
     def _environment(self) -> dict[str, str]:
         kept = {
             name: value
-            for name, value in os.environ.items()
+            for name, value in without_values(os.environ).items()
             if not name.startswith("GIT_") or name in _KEPT or name in _KEPT_FILES or name.startswith(_KEPT_STARTS)
         }
         for name in self.without:

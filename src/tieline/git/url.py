@@ -6,6 +6,9 @@ import re
 from typing import NamedTuple
 
 from tieline.errors import Code, StepFailed, TielineError
+from tieline.model.origin import http_origin
+
+__all__ = ["SCHEMES", "SshPlace", "check_url", "clean", "http_origin", "is_local", "is_ssh", "ssh_place"]
 
 SCHEMES = ("https", "http", "ssh", "git", "file")
 
@@ -15,14 +18,10 @@ _SCP = re.compile(r"[^/:]+:")  # host:path
 _USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s'\"]*@")
 _QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s'\"?]*\?)[^\s'\"]+")
 _PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s]*:[^/\s]*@")
-_HTTP = re.compile(
-    r"(https?)://(?:[^@/?#]*@)?([^/?#:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]*))?(?:[/?#]|$)", re.IGNORECASE
-)
 _USER = r"(?:([A-Za-z0-9_][A-Za-z0-9._-]*)@)?"
 _HOST = r"([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])"
 _SSH = re.compile(rf"ssh://{_USER}{_HOST}(?::([0-9]+))?/", re.IGNORECASE)
 _SSH_SCP = re.compile(rf"{_USER}{_HOST}:(?!//|:)")
-_DEFAULT_PORTS = {"https": "443", "http": "80"}
 
 
 def clean(text: str) -> str:
@@ -34,15 +33,6 @@ def clean(text: str) -> str:
 def is_local(url: str) -> bool:
     """Whether the URL is a path of this machine, by git's own rule."""
     return url.startswith("file://") or not (_SCHEME.match(url) or _SCP.match(url) or _HELPER.match(url))
-
-
-def http_origin(url: str) -> str | None:
-    """Scheme, host and port of an http address (RFC 6454), the usual port left out; None for other addresses."""
-    found = _HTTP.match(url)
-    if found is None:
-        return None
-    scheme, host, port = found[1].lower(), found[2].lower(), found[3]
-    return f"{scheme}://{host}" + (f":{port}" if port and port != _DEFAULT_PORTS[scheme] else "")
 
 
 class SshPlace(NamedTuple):

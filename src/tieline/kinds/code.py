@@ -291,6 +291,15 @@ class Git(Kind):
             credentials=credentials(connection, login),
         )
 
+    def check(self, connection: Connection) -> list[Complaint]:
+        """What is for http has no effect over ssh, and a proxy that is passed by is no proxy."""
+        found = super().check(connection)
+        schema: GitSchema = connection.schema_
+        if schema.proxy and ssh_place(schema.url)[1]:
+            right = "take it out, or write the repository's https address"
+            found.append(("schema.proxy", "a proxy is for http, and this url is reached by ssh", right))
+        return found
+
 
 class Ssh(Kind):
     """``ssh``."""

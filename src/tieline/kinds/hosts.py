@@ -61,7 +61,7 @@ class HostKind(Kind):
 
     def _target(self, connection: Connection) -> Target:
         row, schema = self.row, self._schema(connection)
-        given = getattr(schema, "uri", None) or getattr(schema, "url", None)
+        given = row.encrypted(getattr(schema, "uri", None) or "", schema.tls) or getattr(schema, "url", None)
         if given is None and schema.host is None and not getattr(schema, "account", None):
             given = row.url or None
         query = self._query(schema, given or "")
@@ -122,7 +122,7 @@ class HostKind(Kind):
             "uri": from_secret(connection, self._keys("uri", "uri", "url")),
         }
 
-    def _uri(self, target: Target, login: Found, elsewhere: Found) -> Value | None:
+    def _uri(self, target: Target, login: Found, elsewhere: Found, tls: bool | None) -> Value | None:
         row = self.row
         user = {name: login[name] for name in ("username", "password")} if row.login_in_uri else {}
         if target.base is not None:
@@ -134,7 +134,7 @@ class HostKind(Kind):
         if host is None or not row.schemes:
             return whole
         parts = {
-            "scheme": row.schemes[0],
+            "scheme": row.scheme(tls),
             "host": host,
             "port": elsewhere.get("port"),
             "database": elsewhere.get("database"),
@@ -150,7 +150,7 @@ class HostKind(Kind):
             **schema_entries(schema),
             **{name: Text(text=text) for name, text in self._known(schema, target).items() if text},
             **{name: value for name, value in {**login, **elsewhere}.items() if value is not None},
-            "uri": self._uri(target, login, elsewhere),
+            "uri": self._uri(target, login, elsewhere, schema.tls),
         }
         return assemble(connection, row.type, entries, row.variables)
 
@@ -200,6 +200,11 @@ class HostKind(Kind):
         if not self._located(target) and not elsewhere:
             address = "uri" if self.row.opens == "database" else "url"
             found.append(("schema", "nothing says where it is", f"give host or {address}, or a secret that has one"))
+        schema = self._schema(connection)
+        uri = getattr(schema, "uri", None) or ""
+        if schema.tls is False and self.row.encrypts(uri):
+            scheme = uri.partition("://")[0]
+            found.append(("schema.tls", f"the uri's {scheme} encrypts, and tls says not to", "keep one of them"))
         return found
 
 

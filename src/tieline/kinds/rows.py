@@ -92,6 +92,19 @@ class Row:
             return self.schemes[1]
         return self.schemes[0]
 
+    def encrypted(self, uri: str, tls: bool | None) -> str:
+        """A whole URI, which says by its scheme what ``tls`` says: ``redis://`` becomes ``rediss://``."""
+        scheme, mark, rest = uri.partition("://")
+        plain, plus, driver = scheme.partition("+")
+        if tls and self.tls_scheme and f"{plain}s" in self.schemes:
+            return f"{plain}s{plus}{driver}{mark}{rest}"
+        return uri
+
+    def encrypts(self, uri: str) -> bool:
+        """Whether the scheme of a whole URI is one for encryption."""
+        plain = uri.partition("://")[0].partition("+")[0]
+        return bool(self.tls_scheme) and plain.endswith("s") and plain.removesuffix("s") in self.schemes
+
 
 class DatabaseSchema(FreeForm):
     """A database server: its address in parts, or as one URI. What is not here may be in the secret."""

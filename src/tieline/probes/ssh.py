@@ -27,6 +27,7 @@ from tieline.probes.leftovers import new_mark
 from tieline.probes.line import Line
 from tieline.probes.programs import Watched
 from tieline.probes.report import Operation
+from tieline.secrets.environment import without_values
 
 KEY, KNOWN_HOSTS = "private-key", "known-hosts"
 USER = "git"
@@ -134,7 +135,7 @@ class SshWay:
         words = [word for option in options for word in ("-o", option)]
         argv = [*shlex.split(self.login.env["GIT_SSH_COMMAND"]), "-v", "-N", "-T", *self._pins(), *words]
         argv += ["-p", str(self._port), "-l", self.user, "--", self._host]
-        self._program = Watched(argv, {**os.environ, "LC_ALL": "C"})
+        self._program = Watched(argv, {**without_values(os.environ), "LC_ALL": "C"})
         return self._program.until(_ENDS, self._asked.limits.timeout)
 
     def _unknown(self, said: str, shown: str) -> Failed:

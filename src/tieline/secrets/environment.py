@@ -19,6 +19,11 @@ STARTS: dict[Resource, str] = {"secret": "TIELINE_SECRET_", "configMap": "TIELIN
 BETWEEN = "__"
 
 
+def without_values(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a program that is not the job's: what it needs is given to it, and the rest is not its own."""
+    return {name: value for name, value in environ.items() if not name.startswith(tuple(STARTS.values()))}
+
+
 def in_capitals(word: str) -> str:
     """``az-secret`` → ``AZ_SECRET``."""
     return re.sub(r"[^A-Z0-9]", "_", word.upper())

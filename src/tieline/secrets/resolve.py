@@ -25,6 +25,8 @@ from tieline.secrets.sources import Located, Sources
 
 LONGEST_VARIABLE = 127 * 1024
 """Bytes of a variable's value: Linux starts no program with more than 128 KiB in one, its name included."""
+MADE = "made"
+"""The folder, in a run's own, of files that several connections' values are in."""
 CONFIG = "config:"
 """How the names of the parts of a merged Docker configuration begin."""
 MODES: dict[Resource, int] = {"secret": 0o600, "configMap": 0o644}
@@ -41,7 +43,7 @@ class Places:
     @classmethod
     def of(cls, layout: Layout) -> Places:
         """As a run's layout has them."""
-        return cls(layout.binding_root, f"{layout.context_path}/made")
+        return cls(layout.binding_root, f"{layout.context_path}/{MADE}")
 
 
 class Resolver:
@@ -246,5 +248,5 @@ def _sources_of(value: Value) -> str:
 
 
 def _short(names: Iterable[str]) -> str:
-    whole = "+".join(sorted(names))
+    whole = ".".join(sorted(names))  # no connection's name has a dot in it, and a folder's may
     return whole if len(whole) <= 100 else hashlib.sha256(whole.encode()).hexdigest()[:16]

@@ -1,7 +1,8 @@
 """The directory that a job finds its connections in: ``$SERVICE_BINDING_ROOT/<connection>/`` (servicebinding.io).
 
 ``type``, ``provider``, and one file per entry, without a newline at the end, as the specification has it. Readable by
-the job's own user only, secret or not: nobody has to know which of them is.
+the job's own user only, secret or not: nobody has to know which of them is. An entry that is a program (``askpass``)
+says so by its mode.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tieline.errors import Code, StepFailed
 from tieline.model.binding import Binding, Text, Value
 from tieline.stores import shown
 
+USUAL_MODE = 0o600
 Resolve = Callable[[Value], bytes | None]
 """Where the value of an entry comes from, when it is not in the plan; None: an optional one that is not there."""
 
@@ -42,10 +44,11 @@ def _write(binding: Binding, root: Path, resolve: Resolve) -> Path:
     fresh = root / f".tieline-{secrets.token_hex(8)}.part"
     fresh.mkdir(mode=0o700)
     try:
-        for name, data in files.items():
-            descriptor = os.open(fresh / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        for name, (data, mode) in files.items():
+            descriptor = os.open(fresh / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, USUAL_MODE)
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(data)
+                os.fchmod(stream.fileno(), mode)
         if folder.exists():
             shutil.rmtree(folder)
         fresh.rename(folder)
@@ -54,10 +57,10 @@ def _write(binding: Binding, root: Path, resolve: Resolve) -> Path:
     return folder
 
 
-def _files(binding: Binding, resolve: Resolve) -> dict[str, bytes]:
-    files = {"type": binding.type.encode()}
+def _files(binding: Binding, resolve: Resolve) -> dict[str, tuple[bytes, int]]:
+    files = {"type": (binding.type.encode(), USUAL_MODE)}
     if binding.provider:
-        files["provider"] = binding.provider.encode()
+        files["provider"] = (binding.provider.encode(), USUAL_MODE)
     for entry in binding.entries:
         name = _name(entry.name, f"entry of the connection {binding.connection!r}")
         if name in files:
@@ -68,7 +71,7 @@ def _files(binding: Binding, resolve: Resolve) -> dict[str, bytes]:
             )
         value = entry.value.text.encode() if isinstance(entry.value, Text) else resolve(entry.value)
         if value is not None:
-            files[name] = value
+            files[name] = (value, USUAL_MODE if entry.mode is None else entry.mode)
     return files
 
 

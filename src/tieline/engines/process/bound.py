@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tieline.engines.process.folders import host_place, remove_tree
+from tieline.engines.process.folders import BINDINGS, ROOT, host_place, remove_tree
 from tieline.errors import Code, StepFailed
 from tieline.model.binding import ClaimSource, HostPathSource, Mount, ResourceSource
 from tieline.model.plan import Layout, Plan
-from tieline.secrets.resolve import Places, Resolver
+from tieline.secrets.resolve import MADE, Places, Resolver
 from tieline.secrets.writing import write_files, write_made
 from tieline.steps.binding_directory import write_bindings
 
@@ -43,6 +43,12 @@ def remove_bound(plan: Plan) -> None:
     for mount in _mounts(plan):
         if isinstance(mount.source, ResourceSource):
             remove_tree(host_place(mount.mount_path, layout))
+
+
+def remove_unknown(context: Path) -> None:
+    """The same of a run whose plan cannot be read: every folder of its work folder that may have such files."""
+    for name in (BINDINGS, MADE, ROOT):
+        remove_tree(context / name)
 
 
 def _mounts(plan: Plan) -> Iterator[Mount]:

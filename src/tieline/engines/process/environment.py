@@ -88,6 +88,12 @@ def expand(text: str, env: Mapping[str, str]) -> str:
     return _REFERENCE.sub(lambda match: "$" if match[0] == "$$" else env.get(match[1], match[0]), text)
 
 
+def called(program: Program) -> str:
+    """What a program that cannot be started is called in messages: as the file has it, for an argument may have a
+    secret's value in it."""
+    return (*program.command, *program.args, "")[0]
+
+
 def arguments(program: Program, env: Mapping[str, str]) -> list[str]:
     """The program's argv."""
     return [expand(part, env) for part in (*program.command, *program.args)]

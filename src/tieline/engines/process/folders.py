@@ -19,6 +19,8 @@ from pathlib import Path
 from tieline.model.plan import Layout
 
 EXPIRES, TRASH = ".expires", ".trash"
+BINDINGS, ROOT = "bindings", "root"
+"""Of a run's ``context``: the binding directories, and what the job finds at absolute paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ def layout_of(
         artifacts_path=str(context / "artifacts"),
         outputs_path=str(context / "artifacts" / uuid / "outputs"),
         work_path=str(context / "work"),
-        binding_root=str(context / "bindings"),
+        binding_root=str(context / BINDINGS),
         claims=dict(claims),
         claims_root=str(claims_root),
         real_mounts=isolated,
@@ -163,7 +165,7 @@ def temporary_path(layout: Layout) -> str:
 
 def root_path(layout: Layout) -> str:
     """What is to be at a path outside of the run's own folder is below this one."""
-    return f"{layout.context_path}/root"
+    return f"{layout.context_path}/{ROOT}"
 
 
 def remove_tree(path: Path | None) -> None:

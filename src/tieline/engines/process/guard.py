@@ -3,9 +3,9 @@
 It exists so that a program never outlives its supervisor, and so that its end is written down even when nobody is
 left to read it. It is started as ``python -I -S guard.py FD`` and imports nothing of Tieline: starting it costs a few
 milliseconds. On FD (one end of a pair of sockets; only the supervisor holds the other) it reads one line of JSON:
-``argv``, ``env``, ``cwd``, ``output`` (a file, appended to), ``pipe`` (its two ends), ``result``. Then single letters:
-``T`` (TERM to the program's group), ``K`` (KILL to everything). End of file means that the supervisor is gone:
-everything is killed at once.
+``argv``, ``called`` (its name in messages: arguments may hold secrets), ``env``, ``cwd``, ``output`` (a file, appended
+to), ``pipe`` (its two ends), ``result``. Then single letters: ``T`` (TERM to the program's group), ``K`` (KILL to
+everything). End of file means that the supervisor is gone: everything is killed at once.
 
 What the program prints goes through the pipe, and the guard moves it on into the file: were the file itself its
 stdout, a shell's ``echo … > /dev/stderr`` would empty it. The bytes are spliced, so none is ever only in the guard's
@@ -111,7 +111,7 @@ def start(order: Any, output: Output) -> tuple[int, str]:
     try:
         pid = os.fork()
     except OSError as error:
-        return 0, f"{error.errno}:{order['argv'][0]}: {error.strerror}"
+        return 0, f"{error.errno}:{order['called']}: {error.strerror}"
     if pid == 0:
         become(order, guard, reading, writing, output)
     os.close(writing)
@@ -126,7 +126,7 @@ def start(order: Any, output: Output) -> tuple[int, str]:
 
 def become(order: Any, guard: int, reading: int, writing: int, output: Output) -> NoReturn:
     """In the child: its own session, its own output, then the program. Never returns."""
-    place = order["cwd"]
+    place, program = order["cwd"], ""
     try:
         os.close(reading)
         os.setsid()
@@ -138,11 +138,11 @@ def become(order: Any, guard: int, reading: int, writing: int, output: Output) -
         os.dup2(output.writing, 1)
         os.dup2(output.writing, 2)
         os.chdir(place)
-        place = order["argv"][0]
-        os.execvpe(place, order["argv"], order["env"])  # noqa: S606
+        place, program = order["called"], order["argv"][0]
+        os.execvpe(program, order["argv"], order["env"])  # noqa: S606
     except OSError as error:
         told = str(error.strerror)
-        if error.errno == errno.ENOENT and place == order["argv"][0] and "/" in place and os.path.exists(place):
+        if error.errno == errno.ENOENT and "/" in program and os.path.exists(program):
             told = "the interpreter that its first line names is not there"
         os.write(writing, f"{error.errno}:{place}: {told}".encode("utf-8", "surrogateescape"))
     except BaseException as error:

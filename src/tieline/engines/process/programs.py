@@ -176,9 +176,10 @@ class Guarded:
         cwd: str,
         spool: Path,
         exit_path: Path,
+        called: str = "",
         isolation: Sequence[str] | None = None,
     ) -> Guarded:
-        """Start a program. One that cannot be started has ended at once, with the reason.
+        """Start a program. One that cannot be started has ended at once, with the reason, in which it is ``called`` so.
 
         ``isolation``: bubblewrap's arguments, if it is to have a root of its own. Raises OSError where not even a guard
         can be started.
@@ -194,6 +195,7 @@ class Guarded:
                 raise
         order = {
             "argv": list(argv),
+            "called": called or argv[0],
             "env": dict(env),
             "cwd": cwd,
             "output": str(spool),

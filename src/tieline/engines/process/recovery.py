@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tieline.engines.base import Listener, Silent
+from tieline.engines.process.bound import remove_unknown
 from tieline.engines.process.folders import Attempt, RunFolder, remove_tree
 from tieline.engines.process.leftovers import sweep
 from tieline.engines.process.outcomes import after_end, ended_for, may_retry, not_retried, stopped, supervisor_died
@@ -97,7 +98,8 @@ def _save_and_end(record: Record, folder: RunFolder, run: Run, plan: Plan, outco
 
 
 def _unreadable(record: Record, folder: RunFolder, run: Run, listener: Listener) -> Run:
-    """Nothing is known of such a run but that it is over. Its files are left where they are."""
+    """Nothing is known of such a run but that it is over. Its files are left where they are, but for its secrets."""
+    remove_unknown(folder.context)
     outcome = Outcome(
         Status.FAILED, Code.INTERNAL, f"this version of Tieline cannot read its plan; its files are in {folder.root}"
     )

@@ -208,9 +208,8 @@ class Supervisor:
         self._tell_notes()
         argv = env_module.arguments(program, env)
         isolation = arguments_for(self.plan, attempt, self.environ)
-        started = Guarded.start(
-            name, argv, env, program.working_dir, attempt.spool(name), attempt.exit(name), isolation
-        )
+        places = (program.working_dir, attempt.spool(name), attempt.exit(name))
+        started = Guarded.start(name, argv, env, *places, called=env_module.called(program), isolation=isolation)
         self._started.append(started)
         return started
 
