@@ -59,7 +59,7 @@ def _named(steps: Iterable[Step], programs: tuple[Program, ...]) -> Iterable[tup
 
 def _fields(job: Job, pods: bool, has_mounts: bool) -> Iterable[Notice]:
     for path, row in job.remarks:
-        if has_mounts and path == ("run", "volumes"):
+        if has_mounts and (path == ("run", "volumes") or path[-1] in ("volumeMounts", "volume_mounts")):
             continue
         if row.level is support.Level.NO_EFFECT:
             yield Notice(field=field_text(path), message=row.message)
