@@ -199,8 +199,7 @@ class ProcessHandle:
 
     def watchers(self) -> list[int]:
         """The processes that watch its programs, the outermost first."""
-        found = sorted(processes_of(self.uuid))
-        return [pid for pid in found if b"guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [pid for pid in sorted(processes_of(self.uuid)) if is_watcher(pid)]
 
     @property
     def folder(self) -> RunFolder:
@@ -247,6 +246,12 @@ class ApartHandle(ProcessHandle):
         with suppress(OSError):
             return self.uuid.encode() in Path(f"/proc/{self.supervisor}/cmdline").read_bytes()
         return False
+
+
+def is_watcher(pid: int) -> bool:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return b"guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
 def is_alive(pid: int) -> bool:

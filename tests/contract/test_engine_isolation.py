@@ -6,8 +6,9 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from tieline.engines.process.leftovers import processes_of
 from tieline.engines.process.sandbox import Sandbox
 from tieline.errors import Code, Refused
 from tieline.model.run import Status
+from tieline.secrets.keeping import Keeper
+from tieline.secrets.secret import Secret
 
 
 @pytest.fixture
@@ -137,6 +140,29 @@ def test_a_database_file_can_be_written(engine: IsolatedEngine, tmp_path: Path) 
     assert (folder / "x.db").exists()
 
 
+def test_memory_is_its_own(engine: IsolatedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials of a checkout are there while it lasts."""
+    script = "cd $XDG_RUNTIME_DIR && touch x && ls -A . /dev/shm; python3 -c 'import multiprocessing as m; m.Lock()'"
+    with TemporaryDirectory(dir="/var/tmp") as runtime, NamedTemporaryFile(dir="/dev/shm"):
+        Path(runtime, "other").touch()
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        assert printed(engine.submit(script)) == [".:", "x", "", "/dev/shm:"]
+        assert os.listdir(runtime) == ["other"]
+
+
+def test_secrets_are_where_the_catalog_says(engine: IsolatedEngine) -> None:
+    """Its own alone; to be read, and not to be written."""
+    keeper = Keeper(engine.home.root, "secret")
+    for name in ("mine", "other"):
+        keeper.set("default", name, {"token": Secret(f"value-{name}".encode())})
+    connection = {"name": "api", "kind": "custom", "schema": {}, "secret": {"name": "mine", "mountPath": "/keys/api"}}
+    script = "cut -c 1-5 /keys/api/token; touch /keys/api/x 2> /dev/null || echo kept"
+    script += f"; grep -rl value-other {engine.home.root}"
+    handle = engine.submit(component(script + "; true", connections=["api"]), connections=[connection])
+    assert printed(handle) == ["value", "kept"]
+    assert not handle.folder.context.exists()
+
+
 def test_a_connection_may_be_the_store(engine: IsolatedEngine) -> None:
     (engine.store / "earlier").mkdir()
     mine = volume("mine", engine.store, "/all-runs")
@@ -150,14 +176,21 @@ def test_only_its_own_processes_are_seen(engine: IsolatedEngine) -> None:
     assert line == "[1, 2] 2 1"
 
 
+def read(path: str) -> bytes:
+    """The file, or nothing where that process has just ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(path).read_bytes()
+    return b""
+
+
 def test_nothing_of_the_job_is_in_the_arguments_of_others(engine: IsolatedEngine) -> None:
     main = shell("touch $SHARED/begun; until [ -e $SHARED/go ]; do sleep 0.02; done")
     main["env"] = [{"name": "WORD", "value": "never-in-argv"}]
     handle = engine.submit(component(main))
     eventually((engine.shared / "begun").exists)
-    lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes_of(handle.uuid)]
+    lines = [read(f"/proc/{pid}/cmdline") for pid in processes_of(handle.uuid)]
     watching = [line for line in lines if b"guard.py" in line]
-    environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in handle.watchers()]
+    environments = [read(f"/proc/{pid}/environ") for pid in handle.watchers()]
     (engine.shared / "go").touch()
     printed(handle)
     assert len(watching) == 2

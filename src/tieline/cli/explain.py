@@ -126,7 +126,7 @@ def _own(plan: Plan) -> Iterable[tuple[str, str]]:
 
 def _seen(plan: Plan) -> Iterable[tuple[str, ...]]:
     """What is where in the job's own root, if it gets one."""
-    from tieline.engines.process.isolation import appearing, writable_folders
+    from tieline.engines.process.isolation import appearing, scratch_folders, writable_folders
 
     if not plan.layout.real_mounts:
         return
@@ -135,7 +135,8 @@ def _seen(plan: Plan) -> Iterable[tuple[str, ...]]:
         yield item.target, f"{item.source}{' (read-only)' if item.read_only else ''}", f"({found.why})"
     for folder in writable_folders(plan, os.environ):
         yield folder, "the machine's own, writable"
-    yield "/tmp", "empty, the job's own"  # noqa: S108
+    for folder in scratch_folders(os.environ):
+        yield folder, "empty, the job's own"
     for folder in plan.layout.hidden:
         yield folder, "absent, but for the run's own folder"
     yield "all else", "the machine's own, read-only"

@@ -27,6 +27,7 @@ from tieline.model.binding import ClaimSource, HostPathSource, Mount, ResourceSo
 from tieline.model.plan import Layout, Plan
 
 TRY_SECONDS = 10
+SCRATCH = ("/tmp", "/dev/shm")  # noqa: S108  (emptied for the job, not used by us)
 JOBS_OWN = ("VIRTUAL_ENV", "CONDA_PREFIX", "JAVA_HOME", "CUDA_HOME", "PYENV_ROOT")
 
 
@@ -48,7 +49,7 @@ def unusable() -> str:
     if program is None:
         return "bubblewrap is not installed (its program is bwrap)"
     tried = [program, *FLAGS, "--ro-bind", "/", "/", "--tmpfs", "/tmp", "--proc", "/proc"]  # noqa: S108
-    argv = [*tried, "--dev-bind", "/dev", "/dev", "--remount-ro", "/tmp", "--", "true"]  # noqa: S108
+    argv = [*tried, "--dev-bind", "/dev", "/dev", "--remount-ro", "/tmp", "--", program, "--version"]  # noqa: S108
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=TRY_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -100,6 +101,7 @@ def sandbox(plan: Plan, attempt: Attempt, environ: Mapping[str, str], mounts: tu
         emptied=(root_path(layout),),
         shown=tuple(_interpreters(environ)),
         mounts=mounts,
+        scratch=scratch_folders(environ),
         writable=writable_folders(plan, environ),
     )
 
@@ -108,6 +110,15 @@ def cache_folder(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Where programs keep what they may fetch again; only there the job may write in the user's own folder."""
     home = environ.get("HOME", "")
     return (f"{home.rstrip('/')}/.cache",) if os.path.isdir(home) and os.access(home, os.W_OK) else ()
+
+
+def scratch_folders(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Where programs put what is for the moment, and git's credentials are while a run fetches its code.
+
+    Not shared with the machine, nor with other runs.
+    """
+    given = (*SCRATCH, environ.get("XDG_RUNTIME_DIR", ""))
+    return tuple(folder for folder in given if folder.strip("/") and os.path.isabs(folder) and os.path.isdir(folder))
 
 
 def writable_folders(plan: Plan, environ: Mapping[str, str]) -> tuple[str, ...]:

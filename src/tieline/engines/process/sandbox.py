@@ -1,9 +1,9 @@
 """A root of the job's own, made by bubblewrap: mount paths are true in it, and what is not the job's is absent.
 
 The host's folders are there to be read (a process has no image: it runs the machine's programs); Tieline's home, with
-other runs and secrets, is not. The job may write to its own folders, to the volumes that it was given, to ``/tmp`` and
-``~/.cache``. This module makes bubblewrap's arguments from what is to be where; it starts nothing, and knows no plan.
+other runs and secrets, is not. The job may write to its own folders and to the volumes that it was given.
 
+This module makes bubblewrap's arguments from what is to be where; it starts nothing, and knows no plan.
 Nothing of a job's environment is in these arguments: it goes through the guard's line.
 """
 
@@ -22,7 +22,6 @@ itself to bubblewrap instead (see :mod:`tieline.engines.process.guard`).
 """
 OWN_ROOTS = frozenset({"proc", "dev"})
 FIXED = ("/proc", "/dev", "/sys")
-SCRATCH = "/tmp"  # noqa: S108  (emptied for the job, not used by us)
 MAX_ENTRIES = 2000
 MAX_ARGUMENTS = 9000
 """Bubblewrap's own limit."""
@@ -56,12 +55,14 @@ class Sandbox:
     shown: tuple[str, ...] = ()
     """To be read though they are in a folder that is emptied: the Python of a virtual environment there."""
     mounts: tuple[Appears, ...] = ()
+    scratch: tuple[str, ...] = ()
+    """Emptied, and writable: what is there is gone with the job."""
     writable: tuple[str, ...] = ()
     """Folders of the machine that the job may write to, at their own paths: the user's cache, that of a database."""
 
     def arguments(self) -> list[str]:
         """Bubblewrap's arguments. Raises CannotMount."""
-        emptied = outermost((SCRATCH, *self.hidden, *self.absent))
+        emptied = outermost((*self.scratch, *self.hidden, *self.absent))
         mounts = [(mount, placed(mount.target, emptied)) for mount in self.mounts]
         for mount, target in mounts:
             self._check(mount, target)
@@ -100,7 +101,8 @@ class Sandbox:
         argv += _emptied(emptied)
         for folder in self._shown(emptied):
             argv += ["--ro-bind", folder, folder]
-        hidden = [folder for folder in emptied if folder != os.path.realpath(SCRATCH)]
+        scratch = set(map(os.path.realpath, self.scratch))
+        hidden = [folder for folder in emptied if folder not in scratch]
         for folder in absent:
             below = list(_hidden_below(folder, folder, self.hidden))
             argv += ["--bind", folder, folder, *_emptied(below)]
