@@ -48,10 +48,11 @@ def custom(world: World, name: str, keys: dict[str, str | bytes], **parts: Any) 
 def test_the_search_finds_what_is_planted(world: World) -> None:
     """In each place and each form; then it is taken away again."""
     core = next(iter(world.canaries.cores))
-    encoded = subprocess.check_output(["base64", "-w0"], input=f"user:{core}".encode()).decode()
+    logins = [f"{user}:{core}-and-more" for user in ("a", "ab", "abc")]
+    encoded = [subprocess.check_output(["base64", "-w0"], input=login.encode()).decode() for login in logins]
     runs = world.home.runs / "planted"
     for path in (runs / "log", world.store / "x", world.tmp / "x", Path(f"/tmp/canary-{os.getpid()}")):
-        for text in (core, encoded, f"https://u:{core}%2F%2B@h"):
+        for text in (core, *encoded, f"https://u:{core}%2F%2B@h"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"before {text} after")
             assert len(world.found()) == 1, (path, text)
@@ -104,8 +105,8 @@ def test_they_were_there(world: World) -> None:
         "here += [path.read_bytes() for path in top.rglob('*') if path.is_file()]\n"
         "found = open(os.environ['CORES']).read().split()\n"
         "whole = b'\\n'.join(here)\n"
-        "print(*[mark for mark in found if not any(w.startswith(b'cnry') and hashlib.sha256(w[:24]).hexdigest() == mark"
-        " for w in __import__('re').findall(rb'cnry[0-9a-f]{20}', whole))])\n"
+        "print(*[mark for mark in found if not any(hashlib.sha256(w).hexdigest() == mark"
+        " for w in __import__('re').findall(rb'cnrycnry[0-9a-f]{20}', whole))])\n"
     )
     import hashlib
 
@@ -147,17 +148,16 @@ def _wait(world: World, seconds: float = 60) -> Any:
 # --- runs that fail
 
 
-def failing(world: World, file: str, code: int | None = None) -> str:
+def failing(world: World, file: str, code: int | None = None, *more: str) -> str:
     with world.watched():
-        told = world("run", file, code=code)
-        told += world("run", file, "-o", "json", code=code)
+        told = world("run", file, *more, code=code)
     world.everything()
     return told
 
 
 def test_a_failing_job_and_its_retries(world: World) -> None:
     container = {"command": ["sh", "-c", "sleep 0.3; exit 3"]}
-    failing(world, world.job("fails", container=container, termination={"maxRetries": 1, "ttl": 3600}), 3)
+    failing(world, world.job("fails", container=container, termination={"maxRetries": 1, "ttl": 3600}), 3, "-o", "json")
 
 
 def test_a_failing_init_program(world: World) -> None:
@@ -174,10 +174,11 @@ def test_a_store_that_is_gone(world: World) -> None:
         assert "outputs-not-saved" in told
         world.everything()
         assert world.found() == []
-        world("runs", "outputs", "push", "last", code=None)
+        store.unlink()
+        store.mkdir()
+        world("runs", "outputs", "push", "last")
     finally:
         world.catalog()
-    store.unlink()
 
 
 def test_a_supervisor_that_is_killed(world: World) -> None:
@@ -203,6 +204,13 @@ def _is_supervisor(pid: str, uuid: str) -> bool:
     return b"tieline.app.detached" in words and uuid.encode() in words
 
 
+SAID = {
+    "zero": "a zero byte", "large": "127 KiB", "missing": "no key 'B'", "nowhere": "no secret 'no-such-secret'",
+    "key": "succeeded",
+}  # fmt: skip
+"""What is said of each, where it is something else than that nothing could be made of it."""
+
+
 def test_values_that_nothing_can_be_made_of(world: World) -> None:
     value = world.canaries.value
     bad: list[dict[str, Any]] = [
@@ -215,7 +223,7 @@ def test_values_that_nothing_can_be_made_of(world: World) -> None:
         {**custom(world, "colon", {"username": f"{value('colon')}:x", "password": value("pw")}), "kind": "registry",
          "schema": {"url": "r.example/x"}},
         {**custom(world, "google", {"GC_KEYFILE_DICT": f"{{{value('google')}"}), "kind": "gcs",
-         "schema": {"bucket": "gs://b"}},
+         "schema": {"bucket": "gs://bucket"}},
         {**custom(world, "port", {"host": "h.example", "port": value("port")}), "kind": "postgres"},
         custom(world, "missing", {"A": value("there")}, secret={"name": "missing", "items": ["A", "B"]}),
         custom(world, "nowhere", {"A": value("there")}, secret={"name": "no-such-secret"}),
@@ -225,8 +233,9 @@ def test_values_that_nothing_can_be_made_of(world: World) -> None:
     world.catalog(*bad)
     try:
         for form in bad:
-            failing(world, world.job(form["name"], connections=[form["name"]], seconds=0.1))
-            world("explain", f"{form['name']}.json", code=None)
+            told = failing(world, world.job(form["name"], connections=[form["name"]], seconds=0.1))
+            assert SAID.get(form["name"], "could be made") in told, form["name"]
+        world("explain", f"{bad[0]['name']}.json")
         world("connections", "test", *(form["name"] for form in bad), "--timeout", "1", code=69)
     finally:
         world.catalog()
@@ -277,9 +286,9 @@ def test_clones_that_fail(world: World, tmp_path: Path) -> None:
             for form in [*forms, mate]:
                 init: dict[str, Any] = {"connection": form["name"]}
                 init |= {"git": {"revision": "main"}} if form["kind"] == "ssh" else {}
-                failing(
-                    world, world.job(form["name"], connections=[form["name"]], init=[init], termination={"timeout": 2})
-                )
+                job = world.job(form["name"], connections=[form["name"]], init=[init], termination={"timeout": 2})
+                told = failing(world, job)
+                assert ("timeout" if form["name"] == "git-hang" else "clone-failed") in told, form["name"]
             with world.watched():
                 world("connections", "test", *(form["name"] for form in [*forms, mate]), "--timeout", "2", code=69)
         finally:
@@ -297,9 +306,16 @@ def test_connections_are_tested_against_nobody(world: World, output: str) -> Non
 
 
 def test_connections_are_shown(world: World) -> None:
-    for number, form in enumerate([*world.connections, *world.channels]):
+    for number, form in enumerate([*world.connections, *world.channels][::6]):
         world("connections", "show", form["name"], *(("-o", "json") if number % 2 else ()))
-    world("connections", "list", "-o", "json")
+    for words in (
+        ("connections", "list"),
+        ("runs", "list", "--all"),
+        ("configmaps", "list"),
+        ("runs", "outputs", "list"),
+    ):
+        world(*words, code=None)
+        world(*words, "-o", "json", code=None)
 
 
 def test_secrets_are_set_and_listed(world: World) -> None:
