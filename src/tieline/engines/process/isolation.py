@@ -51,7 +51,9 @@ def unusable() -> str:
     tried = [program, *FLAGS, "--ro-bind", "/", "/", "--tmpfs", "/tmp", "--proc", "/proc"]  # noqa: S108
     argv = [*tried, "--dev-bind", "/dev", "/dev", "--remount-ro", "/tmp", "--", program, "--version"]  # noqa: S108
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=TRY_SECONDS, check=False)
+        done = subprocess.run(
+            argv, env={}, stdin=subprocess.DEVNULL, capture_output=True, timeout=TRY_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap cannot be run: {error}"
     if done.returncode == 0:
