@@ -24,6 +24,7 @@ from tieline.kinds import registry
 from tieline.kinds.base import Kind
 from tieline.kinds.pages import connect
 from tieline.probes import credential_values
+from tieline.runs.record import Record
 from tieline.secrets.names import Resource
 from tieline.secrets.needs import references
 from tieline.secrets.secret import Secret
@@ -214,8 +215,8 @@ class World:
 
     def everything(self) -> None:
         """All that can be looked at afterwards, of the newest run."""
-        for words in (("show",), ("show", "-o", "json"), ("logs",)):
-            self("runs", words[0], "last", *words[1:], code=None)
+        self("runs", "show", "last", "-o", "json")
+        self("runs", "logs", "last", code=None)
 
     @contextmanager
     def watched(self) -> Iterator[Watch]:
@@ -257,10 +258,10 @@ class World:
             yield from (path for name in names if _is_new(path := here / name, self.began))
 
     def folders(self) -> list[Path]:
-        """Private folders that are left in memory."""
-        with suppress(OSError):
-            return [path for path in Path("/dev/shm").glob("tieline-*") if path.stat().st_ctime > self.began]
-        return []
+        """Private folders of our runs that are left in memory."""
+        with Record.open(self.home.database) as record:
+            uuids = [run.uuid for run in record.list()]
+        return [path for path in Path("/dev/shm").glob("tieline-*") if any(uuid in path.name for uuid in uuids)]
 
 
 def _is_new(path: Path, since: float) -> bool:

@@ -311,6 +311,7 @@ def test_connections_are_shown(world: World) -> None:
     for words in (
         ("connections", "list"),
         ("runs", "list", "--all"),
+        ("runs", "show", "last"),
         ("configmaps", "list"),
         ("runs", "outputs", "list"),
     ):
