@@ -43,7 +43,7 @@ docs: .make/docs  ## The site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:  ## Remove everything that was made here (not the runs in Tieline's home)
-	rm -rf .venv .make site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-peer .make site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -rf examples/penguins/.work
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -7,17 +7,18 @@ import sys
 from pathlib import Path
 
 from tieline.compile import support
-from tieline.model import job
+from tieline.model import container, job
 from tieline.model.form import camel
 
 SECTIONS = {
     "operation": job.Operation,
     "component": job.Component,
-    "input and output": job.IO,
+    "input": job.IO,
+    "output": job.Output,
     "param": job.Param,
     "run": job.RunForm,
     "init": job.Init,
-    "container": job.Container,
+    "container": container.Container,
     "environment": job.Environment,
     "termination": job.Termination,
     "plugins": job.Plugins,

@@ -142,7 +142,7 @@ def test_schemas_accept_what_is_right_and_find_what_is_wrong(cli: Cli) -> None:
 
 
 def test_explain_says_what_goes_where_and_why(cli: Cli) -> None:
-    shown = cli("explain", "job.yaml", "-P", "lr=0.5").out
+    shown = cli("explain", "job.yaml", "-P", "lr=0.5", "--isolation", "none").out
     for words in (
         "fit, a job of project default in namespace default",
         f"the host's folder {cli.root}/data (read-only)",

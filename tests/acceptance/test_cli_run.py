@@ -187,7 +187,7 @@ def test_outputs_that_cannot_be_saved_are_kept_and_pushed_later(cli: Cli) -> Non
         "tieline.yaml", "artifactsStore: {name: s, kind: host_path, schema: {hostPath: ./store, mountPath: /s}}\n"
     )
     job = cli.job(f"echo printed; sleep 1; rm -rf {store}; touch {store}; echo result > $TIELINE_OUTPUTS/r; exit 2")
-    done = cli("run", job, code=73)
+    done = cli("run", "--isolation", "none", job, code=73)
     assert "[outputs-not-saved]" in done.err
     short = cli.runs()[0]["uuid"][:8]
     assert f"tieline runs outputs push {short}" in done.err

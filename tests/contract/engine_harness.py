@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -19,14 +20,17 @@ from typing import Any, TypeVar
 
 import pytest
 
+from servers.processes import absent
 from tieline.app import runs as app_runs
 from tieline.app.deployment import load_deployment
 from tieline.app.home import HomeFolder
+from tieline.app.isolation import Isolation
 from tieline.app.outputs import push, stored
 from tieline.app.preparing import Wanted, prepare
 from tieline.app.submit import Accepted, accept, carry_out, detach
 from tieline.engines.base import Controls
 from tieline.engines.process.folders import RunFolder
+from tieline.engines.process.isolation import unusable
 from tieline.engines.process.leftovers import processes_of, sweep
 from tieline.model.plan import Plan, Step
 from tieline.model.run import Event, Run, Status
@@ -44,6 +48,31 @@ def eventually(what: Callable[[], Any], patience: float = PATIENCE) -> Any:
         assert time.monotonic() < until, f"not within {patience} s: {what}"
         time.sleep(0.02)
     return found
+
+
+@contextmanager
+def small_disk(folder: Path, size: str = "1m") -> Iterator[Path]:
+    """A disk that is soon full, mounted at a folder; where this user may mount none, the test is skipped."""
+    folder.mkdir(exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode and os.environ.get("CI") and os.geteuid() == 0:
+        pytest.fail(f"CI runs as root, and cannot mount a tmpfs: {done.stderr.strip()}")
+    if done.returncode:
+        pytest.skip(f"this user may not mount a tmpfs: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill_up(path: Path) -> None:
+    """Leave no byte of a disk free."""
+    with suppress(OSError), path.open("wb", buffering=0) as file:
+        for size in (65536, 4096, 1):
+            with suppress(OSError):
+                while True:
+                    file.write(bytes(size))
 
 
 def shell(script: str, **more: Any) -> dict[str, Any]:
@@ -168,6 +197,10 @@ class ProcessHandle:
         """How many processes of the run there are."""
         return len(processes_of(self.uuid))
 
+    def watchers(self) -> list[int]:
+        """The processes that watch its programs, the outermost first."""
+        return [pid for pid in sorted(processes_of(self.uuid)) if is_watcher(pid)]
+
     @property
     def folder(self) -> RunFolder:
         return self._accepted.folder
@@ -215,6 +248,12 @@ class ApartHandle(ProcessHandle):
         return False
 
 
+def is_watcher(pid: int) -> bool:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return b"guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
 def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
@@ -230,9 +269,10 @@ H = TypeVar("H", bound=ProcessHandle)
 
 
 class ProcessEngine:
-    """Jobs as processes of this machine."""
+    """Jobs as processes of this machine, which see what its user sees."""
 
     name = "process"
+    isolation: Isolation = "none"
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.shared, self.store = folder / "files", folder / "shared", folder / "store"
@@ -293,8 +333,14 @@ class ProcessEngine:
         }
         file = self.write("job.yaml", json.dumps(whole))
         config = self.write("tieline.yaml", json.dumps(deployment))
-        prepared = prepare(Wanted(file, params), load_deployment(config, self.home), self.home)
+        prepared = prepare(
+            Wanted(file, params, isolation=self.isolation), load_deployment(config, self.home), self.home
+        )
         return accept(prepared, self.home)
+
+    def seen(self, mounted: Path) -> str:
+        """Where the job finds ``shared``."""
+        return str(mounted)
 
     @staticmethod
     def _volume(folder: Path) -> dict[str, str]:
@@ -314,7 +360,24 @@ class ProcessEngine:
                 handle.kill()
 
 
-ENGINES: dict[str, Callable[[Path], ProcessEngine]] = {"process": ProcessEngine}
+class IsolatedEngine(ProcessEngine):
+    """The same, in a root of the job's own."""
+
+    name = "isolated"
+    isolation: Isolation = "bubblewrap"
+
+    def __init__(self, folder: Path) -> None:
+        if reason := unusable():
+            absent(reason)
+        super().__init__(folder)
+
+    def seen(self, mounted: Path) -> str:
+        return f"/mnt{mounted}"
+
+
+ENGINES: dict[str, Callable[[Path], ProcessEngine]] = {
+    engine.name: engine for engine in (ProcessEngine, IsolatedEngine)
+}
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_harness import ENGINES, ProcessEngine, component, eventually, is_alive, opened_engine, shell
+from engine_harness import ENGINES, ProcessEngine, component, eventually, opened_engine, shell
 
 from tieline.errors import Code, Refused
 from tieline.model.run import Run, Status
@@ -69,16 +71,17 @@ def test_a_program_that_is_not_there_is_refused_before_a_run_is_accepted(engine:
 @pytest.mark.parametrize(
     ("command", "code", "told"),
     [
-        ("{folder}/missing", 127, "No such file or directory"),
-        ("{folder}/plain", 126, "Permission denied"),
-        ("{folder}/no-interpreter", 127, "the interpreter that its first line names is not there"),
-        ("{folder}", 126, "Permission denied"),
+        ("/missing", 127, "No such file or directory"),
+        ("/plain", 126, "Permission denied"),
+        ("/no-interpreter", 127, "the interpreter that its first line names is not there"),
+        ("", 126, "Permission denied"),
     ],
 )
 def test_a_program_that_cannot_be_started(engine: ProcessEngine, command: str, code: int, told: str) -> None:
-    engine.write("plain", "echo never")
-    engine.write("no-interpreter", "#!/no/such/interpreter\n").chmod(0o755)
-    handle = engine.submit(component({"command": [command.format(folder=engine.folder)]}))
+    (engine.shared / "plain").write_text("echo never")
+    (engine.shared / "no-interpreter").write_text("#!/no/such/interpreter\n")
+    (engine.shared / "no-interpreter").chmod(0o755)
+    handle = engine.submit(component({"command": ["{{ connections['shared'].path }}" + command]}))
     run = handle.wait()
     assert how(run) == (Status.FAILED, Code.STEP_FAILED, code)
     assert run.message.startswith("the job could not be started: /")
@@ -146,19 +149,25 @@ def test_what_a_job_left_running_ends_with_it(engine: ProcessEngine) -> None:
     assert handle.leftovers() == 0
     times = {path: path.stat().st_mtime_ns for path in engine.shared.iterdir()}
     assert len(times) == 6
-    pids = [int(path.read_text()) for path in times]
-    assert [pid for pid in pids if is_alive(pid)] == []
+    time.sleep(0.3)
+    assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
 def test_what_is_left_does_not_keep_a_job_from_ending(engine: ProcessEngine) -> None:
     """It holds the job's own output open, as a daemon does that was not careful."""
-    handle = engine.submit("setsid sleep 600 & echo $! > $SHARED/pid; echo done")
+    handle = engine.submit("setsid sh -c 'while :; do touch $SHARED/beat; sleep 0.05; done' & echo done")
     assert how(handle.wait()) == (Status.SUCCEEDED, "", 0)
-    assert not is_alive(int((engine.shared / "pid").read_text()))
+    (engine.shared / "beat").unlink(missing_ok=True)
+    time.sleep(0.3)
+    assert not (engine.shared / "beat").exists()
 
 
-def test_the_process_that_watches_the_job_is_killed(engine: ProcessEngine) -> None:
-    handle = engine.submit("setsid sleep 600 & echo before; kill -9 $PPID; sleep 600")
+@pytest.mark.parametrize("which", [0, -1])
+def test_the_process_that_watches_the_job_is_killed(engine: ProcessEngine, which: int) -> None:
+    """It may be several: the outermost and the innermost."""
+    handle = engine.submit("setsid sleep 600 & echo before; touch $SHARED/begun; sleep 600")
+    eventually((engine.shared / "begun").exists)
+    os.kill(handle.watchers()[which], signal.SIGKILL)
     run = handle.wait()
     assert how(run) == (Status.FAILED, Code.SIGNALLED, 137)
     assert "the process that watches it was killed" in run.message
@@ -177,7 +186,7 @@ def test_sidecars_begin_with_the_job_and_end_after_it(engine: ProcessEngine) -> 
     handle = engine.submit(component(main, sidecars=[beat, stubborn, short]))
     handle.controls.grace = 0.3
     assert how(handle.wait()) == (Status.SUCCEEDED, "", 0)
-    assert handle.logs("sidecar-beat").startswith(f"hello\n{engine.shared}\n".encode())
+    assert handle.logs("sidecar-beat").startswith(f"hello\n{engine.seen(engine.shared)}\n".encode())
     assert (engine.shared / "order").read_text() == "main\nend\nsidecar ends\n"
 
 

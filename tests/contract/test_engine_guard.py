@@ -15,7 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from engine_harness import eventually
+from engine_harness import eventually, fill_up, small_disk
 
 from tieline.engines.base import Controls
 from tieline.engines.process import guard, limits
@@ -238,3 +238,94 @@ def test_output_that_fits_on_no_disk_is_counted(programs: Programs) -> None:
     ended(program)
     sweep(programs.uuid)
     assert program.close() == 5
+
+
+INHERITED = """
+import signal, sys
+from pathlib import Path
+from tieline.engines.process.programs import Guarded, MARKER
+every = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+for number in every:
+    signal.signal(number, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, every)
+folder = Path(sys.argv[1])
+script = "grep -E '^Sig(Blk|Ign)' /proc/self/status; exit 3"
+argv, env = ["sh", "-c", script], {MARKER: sys.argv[2], "PATH": "/usr/bin:/bin"}
+program = Guarded.start("main", argv, env, "/", folder / "spool", folder / "exit.json")
+print(program.wait(60))
+"""
+
+
+def test_a_program_inherits_no_signal_that_is_ignored_or_blocked(programs: Programs) -> None:
+    """As nohup and a shell's ``&`` leave them. (32 and 33 are the C library's own: no program can set them.)"""
+    argv = [sys.executable, "-c", INHERITED, str(programs.folder), programs.uuid]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    assert read_exit(programs.exit) == Ended("exited", 3), done.stdout
+    blocked, ignored = (int(word, 16) for word in programs.spool.read_text().split()[1::2])
+    own = 1 << 31 | 1 << 32
+    assert (blocked & ~own, ignored & ~own) == (0, 0)
+
+
+# --- a full disk
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_a_program_that_fills_the_disk_cannot_lose_how_it_ended(programs: Programs, tmp_path: Path, kill: bool) -> None:
+    """Though nobody was left whom the guard could tell."""
+    with small_disk(tmp_path / "disk") as disk:
+        programs.exit = disk / "exit.json"
+        script = f"cat /dev/zero 2> /dev/null > {disk}/full; echo > full; until [ -e go ]; do sleep 0.01; done; exit 7"
+        program = programs.start(script)
+        eventually((programs.folder / "full").exists)
+        fill_up(disk / "rest")
+        with pytest.raises(OSError, match="No space left"):
+            (disk / "more").write_bytes(b"x")
+        assert read_exit(programs.exit) is None
+        if kill:
+            program._line.close()
+        else:
+            (programs.folder / "go").touch()
+        program._process.wait(60)
+        assert read_exit(programs.exit) == (Ended("supervisor-died", 137, 9) if kill else Ended("exited", 7))
+        assert not (disk / "exit.json.part").exists()
+        program.close()
+
+
+def test_a_program_whose_end_could_not_be_written_down_is_not_started(programs: Programs, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        programs.exit = disk / "exit.json"
+        fill_up(disk / "full")
+        found = ended(programs.start("touch begun"))
+        assert found == Ended("not-started", 127, error=f"{disk}/exit.json.part: No space left on device")
+        assert not (programs.folder / "begun").exists()
+
+
+def test_room_for_an_end_is_no_end(programs: Programs) -> None:
+    program = programs.start("echo > begun; sleep 600")
+    eventually((programs.folder / "begun").exists)
+    [room] = programs.folder.glob("exit.json*")
+    assert room.read_bytes() == bytes(guard.ROOM)
+    assert room.stat().st_blocks * 512 >= guard.ROOM
+    assert (read_exit(room), read_exit(programs.exit)) == (None, None)
+    program.close()
+    assert programs.exit.read_text().startswith("{"), "the room that is not needed is given back"
+    assert programs.exit.read_text().endswith("}")
+
+
+def test_room_on_a_file_system_that_promises_none(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", unsupported)
+    room = guard.Room(str(tmp_path / "room"))
+    assert (tmp_path / "room").read_bytes() == bytes(guard.ROOM)
+    room.fill({"a": 1})
+    assert (tmp_path / "room").read_text() == '{"a": 1}'
+    os.close(room.file)
+    with small_disk(tmp_path / "disk") as disk:
+        fill_up(disk / "full")
+        with pytest.raises(OSError, match="No space left"):
+            guard.Room(str(disk / "room"))

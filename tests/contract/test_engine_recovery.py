@@ -17,12 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_harness import ENGINES, ApartHandle, ProcessEngine, component, eventually, opened_engine
+from engine_harness import ENGINES, ProcessEngine, component, eventually, opened_engine
 
 from tieline.app import runs as app_runs
 from tieline.app import submit
 from tieline.engines.process import recovery
-from tieline.engines.process.leftovers import processes_of
 from tieline.errors import Code, RecordError, TielineError
 from tieline.model.run import Run, Status
 from tieline.runs.record import Record
@@ -44,10 +43,6 @@ def how(run: Run) -> tuple[Status, str]:
 
 def begun(engine: ProcessEngine) -> None:
     eventually((engine.shared / "begun").exists)
-
-
-def guards_of(handle: ApartHandle) -> list[int]:
-    return [pid for pid in processes_of(handle.uuid) if b"guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def test_a_supervisor_of_its_own_carries_a_run_out(engine: ProcessEngine) -> None:
@@ -136,7 +131,7 @@ def test_what_does_not_react_is_ended(engine: ProcessEngine, monkeypatch: pytest
     monkeypatch.setattr(recovery, "PATIENCE", 0.2)
     handle = engine.submit_apart(BEGUN + "setsid sleep 600 & setsid sh -c 'kill -STOP $$' & sleep 600")
     begun(engine)
-    for pid in guards_of(handle):
+    for pid in handle.watchers():
         os.kill(pid, signal.SIGSTOP)
     handle.die()
     assert how(handle.wait()) == DIED
@@ -358,6 +353,7 @@ def test_a_record_that_cannot_be_written_any_more_ends_the_job_and_gives_the_run
     handle = engine.submit(BEGUN + "sleep 600")
     begun(engine)
     monkeypatch.setattr(Record, "transition", full_after_start)
+    monkeypatch.setattr("tieline.engines.process.supervisor.PATIENCE", 0)
     handle.stop(0)
     with pytest.raises(RecordError, match="the disk is full"):
         handle.wait()

@@ -79,7 +79,7 @@ def reap() -> None:
             continue
 
 
-def become(order: dict[str, str]) -> None:
+def become(order: dict[str, Any]) -> None:
     code = 1
     try:
         os.setsid()
@@ -99,9 +99,10 @@ def become(order: dict[str, str]) -> None:
     os._exit(code)
 
 
-def start(order: dict[str, str], home: HomeFolder) -> None:
+def start(order: dict[str, Any], home: HomeFolder) -> None:
     deployment = load_deployment(Path(order["config"]), home)
-    accepted = submit.accept(preparing.prepare(preparing.Wanted(Path(order["job"])), deployment, home), home)
+    wanted = preparing.Wanted(Path(order["job"]), isolation="bubblewrap" if order["isolated"] else "none")
+    accepted = submit.accept(preparing.prepare(wanted, deployment, home), home)
     if order["do"] == "detach":
         submit.detach(accepted)
     else:
@@ -151,14 +152,20 @@ class World:
     folder: Path
     zygote: subprocess.Popen[str]
     chance: random.Random
+    isolated: bool = False
     seen: set[str] = field(default_factory=set)
     lengths: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.home = HomeFolder(self.folder / "home")
         (self.folder / "store").mkdir()
+        self.shared.mkdir()
         volume = {"hostPath": str(self.folder / "store"), "mountPath": "/store"}
-        config = {"artifactsStore": {"name": "store", "kind": "host_path", "schema": volume}}
+        shared = {"hostPath": str(self.shared), "mountPath": str(self.shared)}  # true both ways
+        config = {
+            "artifactsStore": {"name": "store", "kind": "host_path", "schema": volume},
+            "connections": [{"name": "shared", "kind": "host_path", "schema": shared}],
+        }
         (self.folder / "tieline.yaml").write_text(json.dumps(config))
         repository = self.folder / "code"
         for args in (["init", "--quiet", str(repository)],
@@ -167,9 +174,14 @@ class World:
             subprocess.run(["git", *args], check=True)
         self.recover()
 
+    @property
+    def shared(self) -> Path:
+        """What jobs and tests both see."""
+        return self.folder / "shared"
+
     def fork(self, do: str, job: str = "") -> int:
         order = {"do": do, "home": str(self.home.root), "config": str(self.folder / "tieline.yaml"),
-                 "job": job, "log": str(self.folder / "processes.log")}  # fmt: skip
+                 "job": job, "log": str(self.folder / "processes.log"), "isolated": self.isolated}  # fmt: skip
         assert self.zygote.stdin is not None
         assert self.zygote.stdout is not None
         self.zygote.stdin.write(json.dumps(order) + "\n")
@@ -189,7 +201,7 @@ class World:
 
     def job(self, number: int, lines: int = LINES) -> Job:
         """A job of a random shape."""
-        shared = self.folder / f"shared-{number}"
+        shared = self.shared / str(number)
         shared.mkdir()
         code, retries = self.chance.choice([0, 0, 3]), self.chance.choice([0, 0, 1])
         prepare = {"name": "prep", "command": ["sh", "-c", PREPARE.format(shared=shared)]}
@@ -197,7 +209,7 @@ class World:
         if self.chance.random() < 0.3:
             init.insert(0, {"git": {"url": str(self.folder / "code")}})
         argv = [sys.executable, "-I", "-S", "-c", JOB, str(shared), str(lines), str(code)]
-        run = {"kind": "job", "init": init, "container": {"command": argv}}
+        run = {"kind": "job", "connections": ["shared"], "init": init, "container": {"command": argv}}
         text = {"kind": "component", "name": "crash", "termination": {"maxRetries": retries}, "run": run}
         file = self.folder / f"job-{number}.yaml"
         file.write_text(json.dumps(text))

@@ -11,7 +11,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from urllib.parse import quote
 from tieline.app import runs as app_runs
 from tieline.app.deployment import load_deployment
 from tieline.app.home import HomeFolder
+from tieline.app.isolation import Isolation
 from tieline.app.preparing import Prepared, Wanted, prepare
 from tieline.app.secrets import keeper
 from tieline.app.submit import Accepted, accept, carry_out, detach
@@ -147,7 +148,8 @@ class Ended:
 class Runs:
     """A folder for one test: a home, a store, and a catalog."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, isolation: Isolation = "auto") -> None:
+        self.isolation: Isolation = isolation
         self.root, self.store, self.shared = root, root / "store", root / "shared"
         for path in (self.store, self.shared):
             path.mkdir(parents=True)
@@ -155,7 +157,7 @@ class Runs:
         self.catalog: dict[str, Any] = {}
         self.values: list[str] = []
         """Every value that was set; none may be left anywhere afterwards."""
-        self.look = root / "look.py"
+        self.look = self.shared / "look.py"
         self.look.write_text(LOOK)
         self._number = 0
 
@@ -168,13 +170,22 @@ class Runs:
             self.values += [value for value in values.values() if isinstance(value, str)]
 
     def job(self, *paths: str, connections: Sequence[str] = (), **run: Any) -> dict[str, Any]:
-        """A job that writes down what it finds. ``paths``: folders to look into (templates too)."""
+        """A job that writes down what it finds. ``paths``: folders to look into (templates too).
+
+        The folder that it shares with the test is where it is, whether the job is isolated or not.
+        """
         container = {**run.pop("container", {})}
         container.setdefault("command", [sys.executable, str(self.look), "{{ out }}", *paths])
+        container.setdefault("volumeMounts", []).append({"name": "shared", "mountPath": str(self.shared)})
+        run["volumes"] = [*run.get("volumes", ()), {"name": "shared", "hostPath": {"path": str(self.shared)}}]
         top = {key: run.pop(key) for key in ("termination", "inputs", "plugins") if key in run}
         inputs = [*top.pop("inputs", ()), {"name": "out", "value": str(self.shared / "seen.json")}]
         run = {"kind": "job", "connections": list(connections), **run, "container": container}
         return {"version": 1.1, "kind": "component", "inputs": inputs, **top, "run": run}
+
+    def at(self, path: str) -> str:
+        """Where a job finds what is mounted at a path, as a template."""
+        return path if self.isolation == "bubblewrap" else f"{{{{ globals.context_path }}}}/root{path}"
 
     def write(self, job: Mapping[str, Any]) -> tuple[Path, Path]:
         """The job's file and the catalog's."""
@@ -186,7 +197,7 @@ class Runs:
 
     def prepare(self, job: Mapping[str, Any], *, namespace: str | None = None, **params: Any) -> Prepared:
         file, config = self.write(job)
-        wanted = Wanted(file, params, namespace)
+        wanted = Wanted(file, params, namespace, isolation=self.isolation)
         return prepare(wanted, load_deployment(config, self.home), self.home)
 
     def accepted(self, job: Mapping[str, Any], *, namespace: str | None = None, **params: Any) -> Accepted:
@@ -218,9 +229,13 @@ class Runs:
             return app_runs.wait(self.home, record, record.get(uuid), PATIENCE)
 
     def recover(self) -> None:
-        """What every command does first."""
-        with app_runs.opened(self.home):
-            pass
+        """What every command does first. A killed process's other threads may hold its lock a moment longer."""
+
+        def ended() -> bool:
+            with app_runs.opened(self.home) as record:
+                return not record.unfinished("process")
+
+        eventually(ended)
 
     def seen(self) -> dict[str, Any]:
         path = self.shared / "seen.json"
@@ -253,8 +268,3 @@ def kill(pid: int) -> None:
             return True
 
     eventually(gone)
-
-
-def lines(paths: Iterable[Path]) -> Iterator[str]:
-    for path in paths:
-        yield from path.read_text().splitlines()

@@ -25,8 +25,10 @@ import crash_harness
 import pytest
 from crash_harness import LINES, Job, World, is_alive, is_guard, kill, line, with_environment
 
+from servers.processes import absent
 from tieline.app import runs as app_runs
 from tieline.app.outputs import stored
+from tieline.engines.process.isolation import unusable
 from tieline.engines.process.leftovers import processes_of
 from tieline.errors import Code
 from tieline.model.plan import Plan
@@ -42,8 +44,11 @@ BOTH = ("supervisor+guard", "everything")
 PIPE = 64 * 1024
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+@pytest.fixture(scope="module", params=["none", "bubblewrap"])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    isolated = request.param == "bubblewrap"
+    if isolated and (reason := unusable()):
+        absent(reason)
     folder = tmp_path_factory.mktemp("crashes")
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", crash_harness.__file__],
@@ -51,7 +56,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        yield World(folder, process, random.Random(SEED))
+        yield World(folder, process, random.Random(SEED), isolated)
         assert process.stdin is not None
         process.stdin.close()
     if SOAK:

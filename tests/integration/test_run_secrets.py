@@ -13,16 +13,20 @@ from typing import Any
 import pytest
 from run_harness import Runs, canary, eventually, found_in, kill
 
+from servers.processes import absent
 from tieline.app.outputs import push
 from tieline.app.secrets import keeper
+from tieline.engines.process.isolation import unusable
 from tieline.errors import Code, InvalidInput, Refused
 from tieline.model.run import Run
 from tieline.runs.record import Record
 
 
-@pytest.fixture
-def runs(tmp_path: Path) -> Runs:
-    return Runs(tmp_path / "work")
+@pytest.fixture(params=["none", "bubblewrap"])
+def runs(request: pytest.FixtureRequest, tmp_path: Path) -> Runs:
+    if request.param == "bubblewrap" and (reason := unusable()):
+        absent(reason)
+    return Runs(tmp_path / "work", request.param)
 
 
 def custom(name: str, **parts: Any) -> dict[str, Any]:
@@ -182,7 +186,7 @@ def test_what_no_variable_can_hold(runs: Runs, value: bytes, said: str) -> None:
     assert "canary" not in ended.run.message
 
     runs.catalog["connections"][0]["secret"]["mountPath"] = "/etc/s"
-    ended = runs.good(runs.job("{{ globals.context_path }}/root/etc/s", connections=["c"]))
+    ended = runs.good(runs.job(runs.at("/etc/s"), connections=["c"]))
     (found,) = ended.seen["files"].values()
     assert found["A"] == [value.decode(), "0o600"]
 
@@ -201,7 +205,7 @@ def test_with_a_path_it_is_files_there_and_no_variables(runs: Runs) -> None:
     runs.secret("s", given)
     secret = {"name": "s", "mountPath": "/etc/creds", "items": ["A", "B"], "defaultMode": "0400"}
     runs.catalog = {"connections": [custom("c", secret=secret)]}
-    ended = runs.good(runs.job("{{ globals.context_path }}/root/etc/creds", connections=["c"]))
+    ended = runs.good(runs.job(runs.at("/etc/creds"), connections=["c"]))
     assert ended.files(mounted_at(ended, "/etc/creds")) == {"A": (given["A"], "0o400"), "B": (given["B"], "0o400")}
     assert not [name for name, value in ended.env.items() if value in given.values()]
 
@@ -211,7 +215,7 @@ def test_modes(runs: Runs, mode: Any, wanted: str) -> None:
     runs.secret("s", {"A": "value-a"})
     secret = {"name": "s", "mountPath": "/etc/creds", **({} if mode is None else {"defaultMode": mode})}
     runs.catalog = {"connections": [custom("c", secret=secret)]}
-    ended = runs.good(runs.job("{{ globals.context_path }}/root/etc/creds", connections=["c"]))
+    ended = runs.good(runs.job(runs.at("/etc/creds"), connections=["c"]))
     assert ended.files(mounted_at(ended, "/etc/creds"))["A"][1] == wanted
 
 
@@ -220,9 +224,11 @@ def test_the_files_are_where_explain_says(runs: Runs) -> None:
 
     runs.secret("s", {"A": "value-a"})
     runs.catalog = {"connections": [custom("c", secret={"name": "s", "mountPath": "/etc/creds"})]}
-    ended = runs.good(runs.job("{{ globals.context_path }}/root/etc/creds", connections=["c"]))
+    ended = runs.good(runs.job(runs.at("/etc/creds"), connections=["c"]))
     (binding,) = [binding for binding in ended.plan.bindings if binding.connection == "c"]
-    assert mounted_at(ended, "/etc/creds") in mount_words(binding.mounts[0], ended.plan.layout)
+    said = mount_words(binding.mounts[0], ended.plan.layout)
+    assert said.startswith("the files of secret s")
+    assert (mounted_at(ended, "/etc/creds") in said) == (runs.isolation == "none"), "where it is not where it is asked"
 
 
 def test_a_config_map_beside_a_secret_and_one_secret_at_two_paths(runs: Runs) -> None:
@@ -237,7 +243,7 @@ def test_a_config_map_beside_a_secret_and_one_secret_at_two_paths(runs: Runs) ->
             custom("env", secret={"name": "s"}, configMap={"name": "s"}),
         ]
     }
-    root = "{{ globals.context_path }}/root/etc"
+    root = runs.at("/etc")
     job = runs.job(f"{root}/one", f"{root}/two", f"{root}/m", connections=["one", "two", "env"])
     ended = runs.good(job)
     assert ended.files(mounted_at(ended, "/one")) == {"A": ("secret-a", "0o600")}
@@ -271,10 +277,9 @@ def test_a_volume_and_a_secret_of_one_name(runs: Runs) -> None:
         ],
         "persistence": {"claims": {"data": {"hostPath": str(runs.root / "data")}}},
     }
-    ended = runs.good(
-        runs.job("{{ connections['data'].path }}", "{{ globals.context_path }}/root/etc/data", connections=["data"])
-    )
-    assert ended.files(str(runs.root / "data")) == {"file": ("data", "0o644")}
+    ended = runs.good(runs.job("{{ connections['data'].path }}", runs.at("/etc/data"), connections=["data"]))
+    data = "/data" if runs.isolation == "bubblewrap" else str(runs.root / "data")
+    assert ended.files(data) == {"file": ("data", "0o644")}
     assert ended.files(mounted_at(ended, "/etc/data")) == {"A": ("secret-a", "0o600")}
     assert sorted(path.name for path in (runs.root / "data").iterdir()) == ["file"]
 
@@ -489,7 +494,7 @@ def bound_job(runs: Runs, script: str, **parts: Any) -> dict[str, Any]:
     return runs.job(connections=["db", "files", "images"], **parts)
 
 
-LOOK_AND = '"$1" "$2" "$3" "$TIELINE_ARTIFACTS/../root/etc/creds"'
+LOOK_AND = '"$1" "$2" "$3" "$([ -d /etc/creds ] && echo /etc/creds || echo $TIELINE_ARTIFACTS/../root/etc/creds)"'
 
 
 def test_a_detached_run_gets_them_too(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -540,6 +545,7 @@ def test_nothing_is_left_of_a_failure(runs: Runs) -> None:
 
 def test_nothing_is_left_where_outputs_cannot_be_saved(runs: Runs) -> None:
     """A file stands where the store was; the run's folder stays, to be pushed from, without secrets."""
+    runs.isolation = "none"  # an isolated job cannot reach the store
     script = f"{LOOK_AND}; echo result > $TIELINE_OUTPUTS/result; rm -rf {runs.store}; echo x > {runs.store}"
     ended = runs(bound_job(runs, script))
     assert ended.run.reason == Code.OUTPUTS_NOT_SAVED

@@ -43,14 +43,15 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "arrived").mkdir()
     (tmp_path / "store").mkdir()
     store = {"name": "store", "kind": "host_path", "schema": {"hostPath": "./store", "mountPath": "/store"}}
-    (tmp_path / "tieline.yaml").write_text(json.dumps({"artifactsStore": store}))
+    shared = {"name": "shared", "kind": "host_path", "schema": {"hostPath": ".", "mountPath": str(tmp_path)}}
+    (tmp_path / "tieline.yaml").write_text(json.dumps({"artifactsStore": store, "connections": [shared]}))
     yield tmp_path
     (tmp_path / "go").touch()
 
 
 def started(folder: Path, number: int) -> subprocess.Popen[bytes]:
     script = SCRIPT.format(shared=folder, number=number, lines=LINES).replace("$(", "$$(")
-    run = {"kind": "job", "container": {"command": ["sh", "-c", script]}}
+    run = {"kind": "job", "connections": ["shared"], "container": {"command": ["sh", "-c", script]}}
     job = folder / f"job-{number}.yaml"
     job.write_text(json.dumps({"kind": "component", "name": f"run-{number}", "run": run}))
     with (folder / f"out-{number}").open("wb") as out, (folder / f"err-{number}").open("wb") as err:

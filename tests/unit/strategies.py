@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from tieline.compile import support
 from tieline.kinds import registry
 from tieline.kinds.base import Kind
-from tieline.model import job
+from tieline.model import container, job
 
 Draw = Callable[..., Any]
 
@@ -216,7 +216,7 @@ def of_form(draw: Draw, form: type[BaseModel], known: st.SearchStrategy[str], de
     carried_out = sorted(name for name in fields if support.of(form, name).level is not support.Level.REFUSED)
     chosen = draw(st.sets(mostly(among(carried_out), among(sorted(fields))), max_size=5)) if carried_out else set()
     for name, info in fields.items():
-        if name in chosen or info.is_required() or (form is job.Container and name == "command"):
+        if name in chosen or info.is_required() or (form is container.Container and name == "command"):
             spelt = draw(st.sampled_from([info.alias or name, info.alias or name, name]))
             right = of_annotation(info.annotation, known, depth, info.metadata)
             if name in NAMED and form.__module__ == job.__name__:

@@ -18,7 +18,7 @@ import pytest
 from tieline.compile.collisions import find_collisions
 from tieline.kinds import registry
 from tieline.model.binding import Binding, Derived, FromSecret, Value
-from tieline.model.job import Container
+from tieline.model.container import Container
 from tieline.secrets.resolve import Resolver
 
 CLIENT = Path(__file__).resolve().parents[2] / "client"

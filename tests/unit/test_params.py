@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tieline.compile.params import BadValue, params_context, resolve, typed_value
+from tieline.compile.params import BadValue, init_of, params_context, resolve, typed_value
 from tieline.errors import Code
 from tieline.model.job import IO
 
@@ -112,3 +112,22 @@ def test_a_mapping_that_is_no_param_is_a_value() -> None:
 def test_refs_are_refused_by_name() -> None:
     _, issues = resolve([io("a")], {"a": {"ref": "runs.123", "value": "outputs"}}, {})
     assert issues[0].code is Code.UNSUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("fields", "given", "entry"),
+    [
+        ({"type": "path", "value": "sub"}, {}, {"connection": "vol", "paths": ["sub"]}),
+        ({"type": "artifacts"}, {"x": {"files": ["a"]}}, {"connection": "vol", "artifacts": {"files": ["a"]}}),
+        ({"type": "git"}, {}, {"connection": "vol"}),
+        ({"type": "git", "isOptional": True}, {}, None),
+        ({"type": "path"}, {"x": {"value": "sub", "toInit": False}}, None),
+        ({"type": "path"}, {"x": {"value": "sub", "connection": "b"}}, {"connection": "b", "paths": ["sub"]}),
+    ],
+)
+def test_an_input_may_ask_for_what_it_names_to_be_brought(
+    fields: dict[str, Any], given: dict[str, Any], entry: dict[str, Any] | None
+) -> None:
+    values, issues = resolve([io("x", connection="vol", toInit=True, **fields)], given, {})
+    assert not issues
+    assert init_of(values["x"]) == entry

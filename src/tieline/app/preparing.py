@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tieline.app.deployment import Deployment
 from tieline.app.home import HomeFolder
+from tieline.app.isolation import Isolation, choose, hidden_folders
 from tieline.app.jobs import load_job
 from tieline.compile.jobs import Job
 from tieline.compile.planner import Request, check_job, compile_job
@@ -45,6 +46,7 @@ class Wanted:
     namespace: str | None = None
     project: str = "default"
     name: str | None = None
+    isolation: Isolation = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,15 @@ class Prepared:
 
 
 def prepare(wanted: Wanted, deployment: Deployment, home: HomeFolder) -> Prepared:
-    """Read and compile. Raises NotFound or InvalidInput; touches nothing."""
+    """Read and compile. Raises NotFound, InvalidInput or Refused; touches nothing."""
     from tieline.app.secrets import source_settings
 
     job, known = load_job(wanted.file, deployment.catalog)
-    request = request_for(job, wanted, deployment, home)
+    chosen = choose(wanted.isolation)
+    request = request_for(job, wanted, deployment, home, isolated=chosen.isolated)
     plan, warnings = compile_job(job, deployment.catalog, request, known)
+    if chosen.why:
+        plan = plan.model_copy(update={"notices": (chosen.notice, *plan.notices)})
     sources = source_settings(deployment, plan.run.namespace)
     return Prepared(plan, RunFolder(home.runs / plan.run.uuid), (*deployment.warnings, *warnings), sources)
 
@@ -75,7 +80,13 @@ def check(wanted: Wanted, deployment: Deployment, home: HomeFolder) -> list[Prob
 
 
 def request_for(
-    job: Job, wanted: Wanted, deployment: Deployment, home: HomeFolder, *, complete: bool = True
+    job: Job,
+    wanted: Wanted,
+    deployment: Deployment,
+    home: HomeFolder,
+    *,
+    complete: bool = True,
+    isolated: bool = False,
 ) -> Request:
     """A new run's identity and paths. Raises InvalidInput for a name, project or namespace that is none."""
     component = job.component
@@ -90,9 +101,10 @@ def request_for(
         owner=user(),
         created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
     )
+    folder, hidden = RunFolder(home.runs / uuid), hidden_folders(deployment, home)
     return Request(
         run=identity,
-        layout=layout_of(RunFolder(home.runs / uuid), uuid, deployment.catalog.claims, home.claims),
+        layout=layout_of(folder, uuid, deployment.catalog.claims, home.claims, isolated=isolated, hidden=hidden),
         traits=Traits(name=ENGINE, pods=False),
         params=wanted.params,
         base=str(wanted.file.absolute().parent),

@@ -29,11 +29,11 @@ TIDYING = 30.0
 
 @contextmanager
 def opened(home: HomeFolder, listener: Listener | None = None) -> Iterator[Record]:
-    """The record, after ending what dead supervisors left and removing what is past its ``ttl``."""
+    """The record, after removing what is past its ``ttl`` and ending what dead supervisors left."""
     home.create()
+    sweep_expired(home.runs)  # first: on a full disk it makes the room that the record needs
     with Record.open(home.database) as record:
         recovery.recover(record, home.runs, listener or Silent())
-        sweep_expired(home.runs)
         yield record
 
 

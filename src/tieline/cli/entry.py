@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -29,6 +30,7 @@ def enter(argv: Sequence[str]) -> int:
     """Carry the command line out; the exit code."""
     gc.set_threshold(YOUNG, 20, 20)
     _without_plugins()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, it would hide how git and others end
     prepare_streams()
     if instruction := os.environ.get(COMPLETE):
         return _complete(instruction)

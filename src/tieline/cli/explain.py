@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,7 @@ from tieline.cli.problems import show_problems
 from tieline.cli.terminal import has_colour, out_json, page, paint
 
 if TYPE_CHECKING:
+    from tieline.app.isolation import Isolation
     from tieline.model.plan import Plan
 
 
@@ -26,6 +28,7 @@ def explain(
     namespace: str | None,
     project: str,
     name: str | None,
+    isolation: Isolation,
     config: Path | None,
     output: str,
 ) -> None:
@@ -40,7 +43,7 @@ def explain(
 
     home = HomeFolder.find()
     deployment = load_deployment(config, home)
-    prepared = prepare(Wanted(file, params, namespace, project, name), deployment, home)
+    prepared = prepare(Wanted(file, params, namespace, project, name, isolation), deployment, home)
     show_problems(prepared.warnings, sys.stderr)
     if output == "json":
         out_json(prepared.plan.as_json())
@@ -57,6 +60,7 @@ def explained(plan: Plan, catalog: str, *, colour: bool = False) -> list[str]:
         ("Main program", _program(plan)),
         ("Variables that Tieline sets", _own(plan)),
         ("Sidecars", _sidecars(plan)),
+        ("What the job sees", _seen(plan)),
         ("How it ends", _ending(plan)),
         ("Notices", ((notice.field, notice.message) for notice in plan.notices)),
     ):
@@ -71,6 +75,9 @@ def _head(plan: Plan, catalog: str) -> Iterable[tuple[str, str]]:
     yield "run", f"{run.name}, a {run.kind} of project {run.project} in namespace {run.namespace}"
     yield "folder", f"{plan.layout.context_path} (every run has its own)"
     yield "engine", "process: the programs of this machine" if plan.engine == "process" else plan.engine
+    if plan.engine == "process":
+        isolated = "with bubblewrap: mount paths are true" if plan.layout.real_mounts else "none"
+        yield "isolation", isolated
     yield "catalog", f"{catalog or 'none was found'}, digest {plan.catalog_digest[:12]}"
     yield "store", f"{plan.store.connection}: {store_words(plan)}"
     kept = [word for word, wanted in (("outputs", collect.outputs), ("logs", collect.logs)) if wanted]
@@ -99,10 +106,12 @@ def _steps(plan: Plan) -> Iterable[tuple[str, str, str]]:
 
 
 def _program(plan: Plan) -> Iterable[tuple[str, ...]]:
-    from tieline.app.wording import command_words, value_words
+    from tieline.app.wording import command_words, resource_words, value_words
 
     yield "command", command_words(plan.main)
     yield "folder", plan.main.working_dir
+    for resource in plan.main.env_from:
+        yield "variables", resource_words(resource), "(envFrom)"
     for variable in plan.main.env:
         yield "variable", f"{variable.name} = {value_words(variable.value)}", f"({variable.origin})"
     for mount in plan.volumes:
@@ -113,6 +122,24 @@ def _own(plan: Plan) -> Iterable[tuple[str, str]]:
     from tieline.engines.process.environment import own_variables
 
     yield from own_variables(plan, plan.run.attempt).items()
+
+
+def _seen(plan: Plan) -> Iterable[tuple[str, ...]]:
+    """What is where in the job's own root, if it gets one."""
+    from tieline.engines.process.isolation import appearing, scratch_folders, writable_folders
+
+    if not plan.layout.real_mounts:
+        return
+    for found in appearing(plan):
+        item = found.appears
+        yield item.target, f"{item.source}{' (read-only)' if item.read_only else ''}", f"({found.why})"
+    for folder in writable_folders(plan, os.environ):
+        yield folder, "the machine's own, writable"
+    for folder in scratch_folders(os.environ):
+        yield folder, "empty, the job's own"
+    for folder in plan.layout.hidden:
+        yield folder, "absent, but for the run's own folder"
+    yield "all else", "the machine's own, read-only"
 
 
 def _sidecars(plan: Plan) -> Iterable[tuple[str, str]]:

@@ -26,6 +26,10 @@ project_option = click.option(
     "--project", "-p", default="default", metavar="NAME", help="The project that the run belongs to."
 )
 name_option = click.option("--name", metavar="NAME", help="The run's name. Default: the job's, or the file's.")
+isolation_option = click.option(
+    "--isolation", type=click.Choice(["auto", "bubblewrap", "none"]), default="auto", envvar="TIELINE_ISOLATION",
+    show_envvar=True, help="A root of the job's own, where mount paths are true. Default: where bubblewrap works.",
+)  # fmt: skip
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 run_argument = click.argument("run", shell_complete=completing.runs)
 runs_argument = click.argument("wanted", metavar="RUN…", nargs=-1, required=True, shell_complete=completing.runs)
@@ -58,7 +62,10 @@ params_option = click.option(
 def job_options(command: Command) -> Command:
     """What is said beside a job's file."""
     for option in reversed(
-        (file_argument, params_option, namespace_option, project_option, name_option, config_option, output_option)
-    ):
+        (
+            file_argument, params_option, namespace_option, project_option, name_option, isolation_option,
+            config_option, output_option,
+        )
+    ):  # fmt: skip
         command = option(command)
     return command

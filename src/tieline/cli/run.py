@@ -14,6 +14,7 @@ from tieline.cli.problems import show_problems
 from tieline.cli.terminal import has_colour, out, out_json, paint, printable, say
 
 if TYPE_CHECKING:
+    from tieline.app.isolation import Isolation
     from tieline.app.preparing import Prepared, Wanted
     from tieline.app.submit import Accepted
     from tieline.engines.base import Controls
@@ -43,6 +44,7 @@ def run(
     namespace: str | None,
     project: str,
     name: str | None,
+    isolation: Isolation,
     config: Path | None,
     output: str,
     detach: bool,
@@ -57,7 +59,7 @@ def run(
     """
     from tieline.app.preparing import Wanted
 
-    return _run(Wanted(file, params, namespace, project, name), config, output, detach=detach)
+    return _run(Wanted(file, params, namespace, project, name, isolation), config, output, detach=detach)
 
 
 def _run(wanted: Wanted, config: Path | None, output: str, *, detach: bool) -> int:

@@ -15,7 +15,7 @@ from tieline.documents.forms import Issue
 from tieline.errors import Code
 from tieline.kinds.derived import merged
 from tieline.model.binding import Binding, Mount, Value, Variable
-from tieline.model.job import Container
+from tieline.model.container import Container
 
 TWO_WAYS = "give one of them an envPrefix, or read $SERVICE_BINDING_ROOT/<connection>/ instead"
 PLACE = ("run", "connections")

@@ -18,7 +18,8 @@ from tieline.kinds.fields import Shape
 from tieline.model.access import GitRemote, ObjectStore, SshHost, Volume
 from tieline.model.catalog import View
 from tieline.model.connection import Connection
-from tieline.model.job import ArtifactsForm, Container, Init
+from tieline.model.container import Container
+from tieline.model.job import ArtifactsForm, Init
 from tieline.model.origin import http_origin
 from tieline.model.plan import CloneStep, FetchItem, FetchStep, FileStep, Layout, Program, ProgramStep, Step
 

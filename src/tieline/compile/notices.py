@@ -31,7 +31,8 @@ def notices_of(
     request: Request,
 ) -> tuple[Notice, ...]:
     """In the file's order, each field once. ``programs``: the main one, then sidecars."""
-    notices = [*_fields(job, request.traits.pods), *_paths(bindings, request.layout)]
+    has_mounts = request.traits.pods or request.layout.real_mounts
+    notices = [*_fields(job, request.traits.pods, has_mounts), *_paths(bindings, steps, request.layout)]
     notices += exposed(bindings, _named(steps, programs))
     if not request.traits.pods:
         notices += _claims(bindings, steps, request.layout)
@@ -56,8 +57,10 @@ def _named(steps: Iterable[Step], programs: tuple[Program, ...]) -> Iterable[tup
     yield from ((f"sidecars[{program.name}]", program) for program in sidecars)
 
 
-def _fields(job: Job, pods: bool) -> Iterable[Notice]:
+def _fields(job: Job, pods: bool, has_mounts: bool) -> Iterable[Notice]:
     for path, row in job.remarks:
+        if has_mounts and (path == ("run", "volumes") or path[-1] in ("volumeMounts", "volume_mounts")):
+            continue
         if row.level is support.Level.NO_EFFECT:
             yield Notice(field=field_text(path), message=row.message)
         elif row.level is support.Level.CLUSTER and not pods:
@@ -65,16 +68,23 @@ def _fields(job: Job, pods: bool) -> Iterable[Notice]:
             yield Notice(field=field_text(path), message=message)
 
 
-def _paths(bindings: Iterable[Binding], layout: Layout) -> Iterable[Notice]:
+def _paths(bindings: Iterable[Binding], steps: Iterable[Step], layout: Layout) -> Iterable[Notice]:
+    """Every path of the catalog and the job that is not true here, and where the job finds it instead."""
+    if layout.real_mounts:
+        return
     for binding in bindings:
         for mount in binding.mounts:
             true = true_path(mount, layout)
-            if true != mount.mount_path and mount.source.type in ("hostPath", "claim"):
-                yield Notice(
-                    field=f"connections[{binding.connection}]",
-                    message=f"{mount.mount_path} is at {true} here; "
-                    f"{{{{ connections['{binding.connection}'].path }}}} gives the true path everywhere",
-                )
+            if true != mount.mount_path:
+                words = f"{mount.mount_path} is at {true} here"
+                if mount.source.type in ("hostPath", "claim"):
+                    words += f"; {{{{ connections['{binding.connection}'].path }}}} gives the true path everywhere"
+                yield Notice(field=f"connections[{binding.connection}]", message=words)
+    for step in steps:
+        path = "" if step.type == "program" else step.path
+        if path.startswith(f"{layout.context_path}/root/"):
+            words = f"{path.removeprefix(layout.context_path).removeprefix('/root')} is at {path} here"
+            yield Notice(field=f"init[{step.name}]", message=words)
 
 
 def _claims(bindings: Iterable[Binding], steps: Iterable[Step], layout: Layout) -> Iterable[Notice]:

@@ -129,7 +129,7 @@ def _resolve_one(
             "give the value itself",
         )
     raw = given.value if given is not None else io.value
-    bare = given is not None and raw is None and (given.connection or given.init or given.to_init)
+    bare = raw is None and _is_bare(io, given)
     path = (*where, "value") if where[0] == "inputs" else where
     if raw is None and not bare:
         return _without_value(io, given, names, where)
@@ -141,6 +141,13 @@ def _resolve_one(
         return Issue(path, problem.code, problem.message, problem.hint)
     except BadValue as problem:
         return Issue(path, Code.BAD_PARAM, f"{io.name}: {problem}", io.description or "")
+
+
+def _is_bare(io: IO, given: Param | None) -> bool:
+    """Whether no value is needed, because a connection is what is asked for."""
+    if given is None:
+        return bool(io.to_init and io.connection)
+    return bool(given.connection or given.init or given.to_init)
 
 
 def _without_value(
@@ -169,12 +176,16 @@ def connection_of(resolved: Resolved) -> str | None:
 
 
 def init_of(resolved: Resolved) -> dict[str, Any] | None:
-    """The init entry that a param asks for with ``init: true`` (``toInit``): its connection, and what to bring."""
-    given = resolved.given
-    if given is None or not (given.to_init or given.init):
+    """The init entry that an input (``toInit``) or its param (also ``init: true``) asks for: its connection, and what
+    to bring. A param's ``toInit: false`` holds against its input's ``true``."""
+    given, connection = resolved.given, connection_of(resolved)
+    said = next((word for word in (given.to_init, given.init) if word is not None), None) if given else None
+    if not (resolved.io.to_init if said is None else said):
         return None
-    entry: dict[str, Any] = {"connection": connection_of(resolved)}
-    handlers = {"artifacts": given.artifacts, "paths": given.paths, "git": given.git}
+    if said is None and resolved.value is None and (connection is None or resolved.io.is_optional):
+        return None  # an optional input that nobody gave
+    entry: dict[str, Any] = {"connection": connection}
+    handlers = {"artifacts": given.artifacts, "paths": given.paths, "git": given.git} if given else {}
     if resolved.io.type in ("artifacts", "git", "file", "dockerfile") and isinstance(resolved.value, dict):
         handlers[resolved.io.type] = resolved.value
     elif resolved.io.type == "path" and isinstance(resolved.value, str):

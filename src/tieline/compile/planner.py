@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -40,11 +40,13 @@ from tieline.model.binding import (
     Mount,
     Text,
     Variable,
+    WholeResource,
 )
 from tieline.model.catalog import Catalog
 from tieline.model.connection import Connection
+from tieline.model.container import Container, VariableForm
 from tieline.model.form import Form
-from tieline.model.job import Component, Container, Plugins, RunForm, Termination, VariableForm
+from tieline.model.job import Component, Plugins, RunForm, Termination
 from tieline.model.plan import (
     Collect,
     Ending,
@@ -229,16 +231,28 @@ def _param_variables(values: Mapping[str, Resolved]) -> tuple[Variable, ...]:
 def _program(container: Container, name: str, layout: Layout, env: tuple[Variable, ...] = ()) -> Program:
     own = tuple(variable for form in container.env if (variable := _variable(form)))
     rest = container.model_dump(
-        mode="json", by_alias=True, exclude_none=True, exclude={"command", "args", "env", "working_dir", "name"}
-    )
+        mode="json", by_alias=True, exclude_none=True,
+        exclude={"command", "args", "env", "env_from", "working_dir", "name"},
+    )  # fmt: skip
     return Program(
         name=name,
         command=container.command,
         args=container.args,
         env=(*env, *own),
+        env_from=tuple(_whole_resources(container)),
         working_dir=container.working_dir or layout.work_path,
         container=rest,
     )
+
+
+def _whole_resources(container: Container) -> Iterator[WholeResource]:
+    """``envFrom``, as Kubernetes has it."""
+    for form in container.env_from or ():
+        for ref, resource in ((form.secret_ref, "secret"), (form.config_map_ref, "configMap")):
+            if ref is not None:
+                yield WholeResource.model_validate(
+                    {"resource": resource, "name": ref.name, "prefix": form.prefix, "optional": ref.optional}
+                )
 
 
 def _variable(form: VariableForm) -> Variable | None:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from tieline.documents.document import FieldPath
 from tieline.documents.forms import form_in
-from tieline.model import job
+from tieline.model import container, job
 
 
 class Level(Enum):
@@ -71,7 +71,7 @@ TABLE: dict[tuple[type[BaseModel], str], Support] = {
     (job.Shared, "is_approved"): refused("Tieline has no approval of runs; remove it"),
     (job.Operation, "is_preset"): refused("a preset is no run; put it into the deployment's presets folder"),
     (job.Shared, "cost"): NOT_OURS,
-    (job.IO, "to_init"): refused(f"{LATER} on an input; write an init entry"),
+    (job.Output, "to_init"): Support(Level.NO_EFFECT, "an output is made by the job: nothing is brought before it"),
     (job.IO, "delay_validation"): Support(Level.NO_EFFECT, "all values are known before a run is accepted"),
     (job.Param, "ref"): refused(f"{LATER}: params cannot refer to other runs; give the value itself"),
     (job.Cache, "ttl"): refused(f"{LATER}: runs are not reused; remove cache or set cache.disable"),
@@ -110,31 +110,32 @@ TABLE: dict[tuple[type[BaseModel], str], Support] = {
     (job.Sidecar, "monitor_spec"): NOT_OURS,
     (job.Sidecar, "no_connections"): NOT_OURS,
     (job.Sidecar, "resources"): cluster(),
-    (job.Container, "image"): cluster("a process runs the machine's own programs"),
-    (job.Container, "image_pull_policy"): cluster(),
-    (job.Container, "env_from"): cluster("config maps and secrets of a cluster are not read here"),
-    (job.Container, "resources"): cluster("the machine's own limits hold"),
-    (job.Container, "ports"): cluster("ports are the host's own"),
-    (job.Container, "volume_mounts"): cluster("the machine's own paths are used"),
-    (job.Container, "volume_devices"): cluster(),
-    (job.Container, "lifecycle"): cluster(),
-    (job.Container, "liveness_probe"): cluster(),
-    (job.Container, "readiness_probe"): cluster(),
-    (job.Container, "startup_probe"): cluster(),
-    (job.Container, "restart_policy"): cluster(),
-    (job.Container, "resize_policy"): cluster(),
-    (job.Container, "security_context"): cluster(),
-    (job.Container, "stdin"): cluster(),
-    (job.Container, "stdin_once"): cluster(),
-    (job.Container, "tty"): cluster(),
-    (job.Container, "termination_message_path"): cluster(),
-    (job.Container, "termination_message_policy"): cluster(),
-    (job.VariableForm, "value_from"): Support(
+    (container.Container, "image"): cluster("a process runs the machine's own programs"),
+    (container.Container, "image_pull_policy"): cluster(),
+    (container.Container, "resources"): cluster("the machine's own limits hold"),
+    (container.Container, "ports"): cluster("ports are the host's own"),
+    (container.Container, "volume_mounts"): cluster("the machine's own paths are used"),
+    (container.Container, "volume_devices"): cluster(),
+    (container.Container, "lifecycle"): cluster(),
+    (container.Container, "liveness_probe"): cluster(),
+    (container.Container, "readiness_probe"): cluster(),
+    (container.Container, "startup_probe"): cluster(),
+    (container.Container, "restart_policy"): cluster(),
+    (container.Container, "resize_policy"): cluster(),
+    (container.Container, "security_context"): cluster(),
+    (container.Container, "stdin"): cluster(),
+    (container.Container, "stdin_once"): cluster(),
+    (container.Container, "tty"): cluster(),
+    (container.Container, "termination_message_path"): cluster(),
+    (container.Container, "termination_message_policy"): cluster(),
+    (container.VariableForm, "value_from"): Support(
         Level.CLUSTER,
         "the variable is not set here (from a secretKeyRef or a configMapKeyRef it is)",
-        but=frozenset(job.KEY_REFS),
+        but=frozenset(container.KEY_REFS),
     ),
-    (job.RunForm, "volumes"): cluster("a process has no mounts of its own; a hostPath is where it is"),
+    (job.RunForm, "volumes"): cluster(
+        "a process has mounts of its own only where it is isolated; else a hostPath is where it is"
+    ),
     (job.RunForm, "rewrite_path"): cluster("a service is reached at its own port"),
     (job.RunForm, "is_external"): cluster("a service is reached at its own port"),
     (job.RunForm, "replicas"): cluster("one process runs here"),

@@ -295,7 +295,8 @@ class Sqlite(Kind):
 
     def bind(self, connection: Connection) -> Binding:
         entries = {**schema_entries(connection.schema_), "uri": Text(text=self._uri(connection.schema_))}
-        return assemble(connection, "sqlite", entries)
+        binding = assemble(connection, "sqlite", entries)
+        return binding.model_copy(update={"files": (connection.schema_.path,)})
 
     def access(self, connection: Connection) -> Database:
         schema: SqliteSchema = connection.schema_

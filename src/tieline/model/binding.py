@@ -70,13 +70,17 @@ class Variable(Plain):
 
 
 class WholeResource(Plain):
-    """All keys (or ``items``) of a secret or config map, as variables. Which keys there are is judged in preflight."""
+    """All keys (or ``items``) of a secret or config map, as variables. Which keys there are is judged in preflight.
+
+    ``connection``: whose it is; None: the job's own (``envFrom``). ``optional``: it need not be there.
+    """
 
     resource: Literal["secret", "configMap"]
     name: str
     items: tuple[str, ...] | None = None
     prefix: str = ""
-    connection: str
+    connection: str | None = None
+    optional: bool = False
 
 
 class HostPathSource(Plain):
@@ -129,3 +133,4 @@ class Binding(Plain):
     resources: tuple[Annotated[WholeResource, LATER], ...] = ()
     mounts: tuple[Annotated[Mount, LATER], ...] = ()
     annotations: dict[str, str] = Field(default_factory=dict)
+    files: tuple[str, ...] = ()  # of the machine itself, which the job opens by their own paths and may write

@@ -6,42 +6,26 @@ first and leaves fields that hold ``{{`` for later. What Tieline does with each 
 :mod:`tieline.compile.support`.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import Field
 
 from tieline.documents.forms import described
 from tieline.model.connection import NAME_PATTERN, VARIABLE_PATTERN
+from tieline.model.container import Container, ScalarText, TextList
 from tieline.model.form import LATER, Form
 
 IO_NAME_PATTERN = described(r"^[A-Za-z_][A-Za-z0-9_-]*$", "use letters, digits, '_' and '-', a letter first")
 RUN_NAME_PATTERN = described(
     r"^[A-Za-z0-9]([-A-Za-z0-9_. ]{0,126}[A-Za-z0-9])?$", "use letters, digits, '-', '_', '.' and spaces"
 )
-TRIGGERS = (
-    "created", "queued", "starting", "running", "stopping", "saving", "retrying",
-    "succeeded", "failed", "stopped", "skipped", "done",
-)  # fmt: skip
 
 
-def text_of(value: Any) -> Any:
-    """Environment values and arguments may be written as numbers or booleans; they reach the job as text."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, (int, float)) else value
-
-
-def list_of(value: Any) -> Any:
-    """``command: python`` means ``[python]``."""
-    return [value] if isinstance(value, (str, int, float, bool)) else value
-
-
-ScalarText = Annotated[str, BeforeValidator(text_of)]
-TextList = Annotated[tuple[ScalarText, ...], BeforeValidator(list_of)]
 Trigger = Literal[
     "created", "queued", "starting", "running", "stopping", "saving", "retrying",
     "succeeded", "failed", "stopped", "skipped", "done",
 ]  # fmt: skip
+TRIGGERS: tuple[str, ...] = get_args(Trigger)
 
 
 class Validation(Form):
@@ -90,6 +74,10 @@ class IO(Form):
     description: str | None = None
 
 
+class Output(IO):
+    """An output: what the job makes."""
+
+
 class Param(Form):
     """A value for an input, with where it comes from."""
 
@@ -104,59 +92,6 @@ class Param(Form):
     artifacts: Any = None
     paths: Any = None
     git: Any = None
-
-
-KEY_REFS = ("secretKeyRef", "configMapKeyRef")
-"""Of ``valueFrom``: one key of a secret or config map, which every engine can give."""
-
-
-class VariableForm(Form):
-    """A variable of a container, as Kubernetes writes it."""
-
-    name: str = Field(pattern=VARIABLE_PATTERN)
-    value: ScalarText | None = None
-    value_from: dict[str, Any] | None = None
-
-    @field_validator("value_from")
-    @classmethod
-    def _whole_reference(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        """A reference without its name or key would leave the variable unset, and nobody would be told."""
-        for ref in KEY_REFS:
-            if value is None or ref not in value:
-                continue
-            given = value[ref]
-            if not (isinstance(given, dict) and all(given.get(part) for part in ("name", "key"))):
-                raise ValueError(f"{ref} needs a name and a key|write {ref}: {{name: …, key: …}}")
-        return value
-
-
-class Container(Form):
-    """A Kubernetes container."""
-
-    name: str | None = Field(default=None, pattern=NAME_PATTERN)
-    image: str | None = None
-    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
-    command: TextList = ()
-    args: TextList = ()
-    env: tuple[Annotated[VariableForm, LATER], ...] = ()
-    env_from: tuple[dict[str, Any], ...] | None = None
-    working_dir: str | None = None
-    resources: dict[str, Any] | None = None
-    ports: tuple[dict[str, Any], ...] | None = None
-    volume_mounts: tuple[dict[str, Any], ...] | None = None
-    volume_devices: tuple[dict[str, Any], ...] | None = None
-    lifecycle: dict[str, Any] | None = None
-    liveness_probe: dict[str, Any] | None = None
-    readiness_probe: dict[str, Any] | None = None
-    startup_probe: dict[str, Any] | None = None
-    restart_policy: str | None = None
-    resize_policy: tuple[dict[str, Any], ...] | None = None
-    security_context: dict[str, Any] | None = None
-    stdin: bool | None = None
-    stdin_once: bool | None = None
-    tty: bool | None = None
-    termination_message_path: str | None = None
-    termination_message_policy: str | None = None
 
 
 class ArtifactsForm(Form):
@@ -358,7 +293,7 @@ class Component(Shared):
 
     kind: Literal["component"] = "component"
     inputs: tuple[Annotated[IO, LATER], ...] = ()
-    outputs: tuple[Annotated[IO, LATER], ...] = ()
+    outputs: tuple[Annotated[Output, LATER], ...] = ()
     run: RunForm
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tieline.model.access import GitRemote, ObjectStore, Volume
-from tieline.model.binding import Binding, Mount, Variable
+from tieline.model.binding import Binding, Mount, Variable, WholeResource
 from tieline.model.form import LATER, Plain
 
 PLAN_VERSION = 1
@@ -34,7 +34,8 @@ class Layout(Plain):
 
     ``claims`` maps a claim's name to the local folder that stands for it, where the engine has no claims (default: one
     of its name in ``claims_root``); ``real_mounts`` says whether a catalog's ``mountPath`` is true for the job
-    (else templates and variables give the true path).
+    (else templates and variables give the true path); ``hidden``: folders of this machine that the job is not to see,
+    where it has a root of its own.
     """
 
     context_path: str
@@ -44,6 +45,7 @@ class Layout(Plain):
     binding_root: str
     store_path: str = ""
     real_mounts: bool = False
+    hidden: tuple[str, ...] = ()
     claims: dict[str, str] = Field(default_factory=dict)
     claims_root: str = ""
 
@@ -110,6 +112,7 @@ class Program(Plain):
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: tuple[Variable, ...] = ()
+    env_from: tuple[WholeResource, ...] = ()
     working_dir: str
     container: dict[str, Any] = Field(default_factory=dict)
 

@@ -101,7 +101,7 @@ def _hint(error: BaseException | None) -> str:
         "CANTOPEN": "make the file and its folder readable and writable for you, or use another home",
         "READONLY": "make the file and its folder writable for you, or use another home",
         "PERM": "make the file and its folder writable for you, or use another home",
-        "IOERR": "check that disk; a network file system needs working locks",
+        "IOERR": "check that disk, and that it is not full; a network file system needs working locks",
         "CORRUPT": "restore it from a copy, or move it away to begin a new record",
         "NOTADB": "it is no SQLite file: restore it from a copy, or move it away to begin a new record",
     }

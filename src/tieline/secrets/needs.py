@@ -113,6 +113,9 @@ def _of_credentials(credentials: Credentials, where: str) -> Iterator[Need]:
 
 
 def _of_program(program: Program) -> Iterator[Need]:
+    for resource in program.env_from:
+        if not resource.optional:
+            yield Need(f"{program.name}.envFrom", resource.resource, resource.name)
     for variable in program.env:
         yield from _required(_variable(program, variable), [variable.value])
 

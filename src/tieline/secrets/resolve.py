@@ -91,6 +91,8 @@ class Resolver:
 
         A key that is no variable's name is left out with a note, as on Kubernetes.
         """
+        if resource.optional and self._sources.locate(resource.resource, resource.name) is None:
+            return {}
         located = self._located(resource.resource, resource.name, resource.items or ())
         found: dict[str, Secret] = {}
         for key in located.keys if resource.items is None else resource.items:

@@ -54,6 +54,8 @@ def remove_unknown(context: Path) -> None:
 def _mounts(plan: Plan) -> Iterator[Mount]:
     for binding in plan.bindings:
         yield from binding.mounts
+    if plan.layout.real_mounts:  # else a pod's own volumes are nowhere
+        yield from plan.volumes
 
 
 def _volume_folder(mount: Mount, layout: Layout) -> Path | None:
@@ -73,6 +75,6 @@ def _make(folder: Path, mount: Mount) -> None:
     except OSError as error:
         raise StepFailed.of(
             Code.STEP_FAILED,
-            f"the folder {folder} of the connection {mount.connection!r} cannot be made: {error.strerror}",
+            f"the folder {folder} of {mount.connection or mount.mount_path!r} cannot be made: {error.strerror}",
             "correct the path or its rights",
         ) from None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tieline.engines.base import Listener
-from tieline.engines.process.folders import RunFolder
+from tieline.engines.process.folders import RunFolder, host_place
 from tieline.engines.process.programs import MARKER
 from tieline.errors import StepFailed, TielineError
 from tieline.git.checkout import checkout
@@ -62,6 +62,8 @@ class StepRunner:
         return done[0] if done else "cancelled"
 
     def _do(self, step: Step, cancel: threading.Event) -> str:
+        if step.type != "program":  # the job finds it at its path; here it may be elsewhere
+            step = step.model_copy(update={"path": str(host_place(step.path, self.plan.layout))})
         match step:
             case CloneStep():
                 return self._clone(step, cancel)

@@ -69,6 +69,8 @@ def environment(
             result |= values.variables(resource)
         for variable in binding.variables:
             _set(result, variable, values.text(variable.value))
+    for resource in program.env_from:
+        result |= values.variables(resource)
     for variable in program.env:
         text = values.text(variable.value)
         _set(result, variable, expand(text, result) if text and isinstance(variable.value, Text) else text)

@@ -1,8 +1,8 @@
 """Where the process engine keeps a run on this machine, and what each file is for.
 
 ``<home>/runs/<uuid>/``: ``lock`` (who owns the run), ``stop`` (a stop was asked for), ``supervisor.log`` (detached
-only), ``context/`` (what the job sees; new for each attempt), and ``attempt-N/``: ``spool/`` (raw output, mode 0600,
-removed once saved), ``exit/`` (how each program ended).
+only), ``ended.json`` (while it runs: room for how it ended), ``context/`` (what the job sees; new for each attempt),
+and ``attempt-N/``: ``spool/`` (raw output, mode 0600, removed once saved), ``exit/`` (how each program ended).
 
 Beside the runs: ``.expires/<uuid>`` (until when that work folder is kept) and ``.trash/`` (what was thrown away and is
 not removed yet): in folders of their own, so that looking for them does not cost more with every run there ever was.
@@ -11,7 +11,7 @@ not removed yet): in folders of their own, so that looking for them does not cos
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,10 @@ class RunFolder:
     @property
     def log(self) -> Path:
         return self.root / "supervisor.log"
+
+    @property
+    def note(self) -> Path:
+        return self.root / "ended.json"
 
     @property
     def sources(self) -> Path:
@@ -73,7 +77,7 @@ class RunFolder:
         """All folders that the job is promised, empty and private to the user. Raises OSError."""
         remove_tree(self.put_away(self.context))
         for name in (layout.context_path, layout.artifacts_path, layout.outputs_path, layout.work_path,
-                     layout.binding_root, temporary_path(layout)):  # fmt: skip
+                     layout.binding_root, temporary_path(layout), root_path(layout)):  # fmt: skip
             Path(name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def put_away(self, path: Path) -> Path | None:
@@ -124,8 +128,16 @@ class Attempt:
         remove_tree(self.spools)
 
 
-def layout_of(folder: RunFolder, uuid: str, claims: Mapping[str, str], claims_root: Path) -> Layout:
-    """The paths of a run, as its processes see them; the same for every attempt."""
+def layout_of(
+    folder: RunFolder,
+    uuid: str,
+    claims: Mapping[str, str],
+    claims_root: Path,
+    *,
+    isolated: bool = False,
+    hidden: Iterable[str] = (),
+) -> Layout:
+    """The paths of a run, as its processes see them; the same for every attempt. ``hidden``: if it is isolated."""
     context = folder.context
     return Layout(
         context_path=str(context),
@@ -135,18 +147,25 @@ def layout_of(folder: RunFolder, uuid: str, claims: Mapping[str, str], claims_ro
         binding_root=str(context / BINDINGS),
         claims=dict(claims),
         claims_root=str(claims_root),
+        real_mounts=isolated,
+        hidden=tuple(hidden) if isolated else (),
     )
 
 
 def host_place(path: str, layout: Layout) -> Path:
     """Where on this machine something is that the job finds at an absolute path: in the run's own folder, always."""
     own = path == layout.context_path or path.startswith(f"{layout.context_path}/")
-    return Path(path if own else f"{layout.context_path}/{ROOT}{path}")
+    return Path(path if own else f"{root_path(layout)}{path}")
 
 
 def temporary_path(layout: Layout) -> str:
     """``TMPDIR`` of the job."""
     return str(Path(layout.context_path, "tmp"))
+
+
+def root_path(layout: Layout) -> str:
+    """What is to be at a path outside of the run's own folder is below this one."""
+    return f"{layout.context_path}/{ROOT}"
 
 
 def remove_tree(path: Path | None) -> None:

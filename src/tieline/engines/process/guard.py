@@ -11,9 +11,10 @@ What the program prints goes through the pipe, and the guard moves it on into th
 stdout, a shell's ``echo … > /dev/stderr`` would empty it. The bytes are spliced, so none is ever only in the guard's
 memory; the supervisor has the reading end too, and moves on what is left where the guard alone was killed.
 
-It is the subreaper of all that the program starts. When the program ends, that is written to the result file at once
-(by rename), then what it left running is killed; the same line of JSON is sent back on FD, for where the disk is full:
-``{"status": …, "cause": "exited" | "supervisor-died" | "not-started", …}``.
+Where the run is isolated, bubblewrap starts it, and it sees the job's root and processes only. It is the subreaper of
+all that the program starts. When the program ends, that is written to the result file at once (by rename; its room on
+the disk was taken before the program began), then what it left running is killed; the same line of JSON is sent back on
+FD: ``{"status": …, "cause": "exited" | "supervisor-died" | "not-started", …}``.
 """
 
 import ctypes
@@ -29,8 +30,9 @@ from typing import Any, NoReturn
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-RESTORED = (*IGNORED, signal.SIGPIPE, signal.SIGQUIT, signal.SIGXFSZ)
+UNCHANGEABLE = {signal.SIGKILL, signal.SIGSTOP}
 PORTION = 64 * 1024
+ROOM = 4096
 PATIENCE = 10.0
 """Seconds until a process that KILL does not end (a disk that hangs, another user's) is left alone."""
 
@@ -131,8 +133,7 @@ def become(order: Any, guard: int, reading: int, writing: int, output: Output) -
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != guard:
             os._exit(1)
-        for number in RESTORED:
-            signal.signal(number, signal.SIG_DFL)
+        restore_signals()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output.writing, 1)
         os.dup2(output.writing, 2)
@@ -147,6 +148,14 @@ def become(order: Any, guard: int, reading: int, writing: int, output: Output) -
     except BaseException as error:
         os.write(writing, f"0:{place}: {error}".encode("utf-8", "surrogateescape"))
     os._exit(127)
+
+
+def restore_signals() -> None:
+    """Every signal as a program expects it: what nohup, a background shell or whoever started the supervisor has
+    ignored or blocked would go on from parent to child, and the job could not be interrupted."""
+    for number in signal.valid_signals() - UNCHANGEABLE:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def parents() -> "dict[int, int]":
@@ -262,12 +271,51 @@ def obey(pid: int, letters: bytes) -> None:
         return  # it has ended, or has become another user's: neither can be helped
 
 
-def write_result(path: str, result: dict[str, Any]) -> None:
-    """Write it down, if the disk lets us; the supervisor is told in any case."""
+class Room:
+    """A small file that is filled later: its room on the disk is taken now, for the program may leave none."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self.file = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.posix_fallocate(self.file, 0, ROOM)
+        except OSError:
+            self._take()
+
+    def _take(self) -> None:
+        """Where a file system cannot promise room: with zeros. Raises OSError where there is none."""
+        try:
+            taken = os.pwrite(self.file, bytes(ROOM), 0)
+        except OSError as error:
+            os.close(self.file)
+            raise OSError(error.errno, error.strerror, self.place) from None
+        if taken < ROOM:
+            os.close(self.file)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.place)
+
+    def fill(self, what: "dict[str, Any]") -> None:
+        """Write this in its place. Raises OSError where it is longer than the room, and the disk is full."""
+        data = json.dumps(what).encode()
+        if os.pwrite(self.file, data, 0) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.place)
+        os.ftruncate(self.file, len(data))
+
+    def keep(self) -> None:
+        """See it onto the disk, and the name that it has now, as far as the disk does that: for a power cut."""
+        try:
+            os.fsync(self.file)
+            folder = os.open(os.path.dirname(self.place), os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
+        except OSError:
+            return
+
+
+def write_result(room: Room, path: str, result: "dict[str, Any]") -> None:
+    """Write it down, for all to see at once; the supervisor is told in any case."""
     try:
-        with open(f"{path}.part", "w", encoding="utf-8") as file:
-            json.dump(result, file)
-        os.rename(f"{path}.part", path)
+        room.fill(result)
+        os.rename(room.place, path)
     except OSError:
         return
 
@@ -284,16 +332,20 @@ def main() -> None:
     os.set_inheritable(fd, False)
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # were it ignored, no child's end could be waited for
     prctl(PR_SET_CHILD_SUBREAPER, 1)
+    if os.getppid() == 0:  # the first process of bubblewrap's pid namespace: who ends bubblewrap ends all that is in it
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     order, letters = read_order(fd)
     if is_gone(fd):
         return
-    pid, failure, output = 0, "", None
+    pid, failure, output, room = 0, "", None, None
     try:
+        room = Room(f"{order['result']}.part")
         output = Output(order["pipe"], order["output"])
         pid, failure = start(order, output)
     except OSError as error:
-        failure = f"{error.errno}:{order['output']}: {error.strerror}"
+        failure = f"{error.errno}:{error.filename or order['output']}: {error.strerror}"
     if pid and output:
         status, cause = watch(fd, pid, letters, output)
         output.finish(0)
@@ -301,8 +353,16 @@ def main() -> None:
     else:
         code, _, text = failure.partition(":")
         result = {"cause": "not-started", "errno": int(code or 0), "error": text, "at": time.time()}
-    write_result(order["result"], result)
+    end(fd, order, result, output, room)
+
+
+def end(fd: int, order: Any, result: "dict[str, Any]", output: "Output | None", room: "Room | None") -> None:
+    """Write down how it ended before all else: this process may be killed at any moment."""
+    if room:
+        write_result(room, order["result"], result)
     kill_all()
+    if room:
+        room.keep()
     if output:
         output.finish(PATIENCE)
     tell(fd, result)

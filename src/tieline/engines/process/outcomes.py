@@ -11,6 +11,7 @@ from tieline.model.plan import Plan
 from tieline.model.run import Outcome, Status
 
 TIMEOUT_EXIT = 124
+NOT_RETRIED = "the tieline process died before it could try again"
 
 
 def stopped(message: str = "", exit_code: int | None = None) -> Outcome:
@@ -71,5 +72,7 @@ def may_retry(outcome: Outcome, attempt: int, plan: Plan) -> bool:
 
 
 def not_retried(outcome: Outcome) -> Outcome:
-    """The same, of a run whose supervisor died before it could try again."""
-    return replace(outcome, message=f"{outcome.message}; the tieline process died before it could try again")
+    """The same, of a run whose supervisor died before it could try again; told once, however many recoveries begin."""
+    if outcome.message.endswith(NOT_RETRIED):
+        return outcome
+    return replace(outcome, message=f"{outcome.message}; {NOT_RETRIED}")

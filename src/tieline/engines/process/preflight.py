@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tieline.engines.process.environment import environment
+from tieline.engines.process.folders import RunFolder
+from tieline.engines.process.isolation import obstacle
 from tieline.errors import Code, Place, Problem, Refused
 from tieline.model.access import ObjectStore, Volume
 from tieline.model.binding import HostPathSource, Text, Value, WholeResource
@@ -26,6 +28,7 @@ def preflight(plan: Plan, environ: Mapping[str, str], sources: Sources) -> list[
         *_folders(plan),
         *_store(plan),
         *_programs(plan, environ),
+        *_isolation(plan, environ),
     ]
     if any(not problem.warning for problem in problems):
         raise Refused(*problems)
@@ -101,3 +104,13 @@ def _programs(plan: Plan, environ: Mapping[str, str]) -> Iterable[Problem]:
                 Code.PROGRAM_MISSING, f"{program.name}.command", f"there is no program {name!r} on this machine",
                 "a process has no image: install it, or give its path",
             )  # fmt: skip
+
+
+def _isolation(plan: Plan, environ: Mapping[str, str]) -> Iterable[Problem]:
+    """Paths that cannot be made true, where the run is isolated."""
+    if not plan.layout.real_mounts:
+        return
+    attempt = RunFolder(Path(plan.layout.context_path).parent).attempt(1)
+    if found := obstacle(plan, attempt, environ):
+        hint = "give it another path, or run the job with --isolation none"
+        yield _problem(Code.MOUNT_COLLISION, "isolation", found, hint)

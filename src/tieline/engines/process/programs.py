@@ -6,21 +6,23 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import termios
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tieline.engines.process import guard
 
 MARKER = "TIELINE_RUN_UUID"
 GUARD_MARKER = "TIELINE_GUARD"
+BUBBLEWRAP = "bwrap"
 LOADER = "LD_LIBRARY_PATH"
 """The one variable of the supervisor's that a guard gets: this Python may not start without it."""
 NOT_EXECUTABLE = (errno.EACCES, errno.ENOEXEC, errno.EPERM)
@@ -42,7 +44,7 @@ class Ended:
 
 
 def read_exit(path: Path) -> Ended | None:
-    """What the guard wrote down, if it did."""
+    """What the guard wrote down, if it did; what is no more than room for that (zeros) says nothing."""
     try:
         return ended_of(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
@@ -65,6 +67,54 @@ def guard_died(code: int) -> Ended:
     """Nothing is known of the program but that the kernel killed it with its guard."""
     how = "was killed (out of memory?)" if code == -signal.SIGKILL else f"ended with {code}"
     return Ended("guard-died", 128 + signal.SIGKILL, int(signal.SIGKILL), f"the process that watches it {how}")
+
+
+def after_bubblewrap(code: int, said: BinaryIO) -> Ended:
+    """Of a guard inside bubblewrap, whose exit code tells of a signal as shells do. ``said``: what it complained of."""
+    said.seek(0)
+    lines = said.read().decode("utf-8", "replace").strip().splitlines()
+    if lines and lines[-1].startswith("bwrap: "):
+        return Ended("not-started", 127, error=f"bubblewrap says: {lines[-1].removeprefix('bwrap: ')}")
+    return guard_died(128 - code if code > 128 else code)
+
+
+def start_guard(
+    env: Mapping[str, str], line: socket.socket, pipe: Sequence[int], isolation: Sequence[str] | None
+) -> tuple[subprocess.Popen[bytes], BinaryIO | None]:
+    """The guard, or bubblewrap with the guard in it; and where that says what is wrong. Raises OSError.
+
+    Bubblewrap's arguments go by a descriptor: what is mounted concerns nobody who lists processes.
+    """
+    argv = [sys.executable, "-I", "-S", guard.__file__, str(line.fileno())]
+    given = [line.fileno(), *pipe]
+    with ExitStack() as stack:
+        said = None
+        if isolation is not None:
+            arguments = stack.enter_context(os.fdopen(os.memfd_create("bwrap-args"), "w+b", buffering=0))
+            arguments.write(b"".join(os.fsencode(part) + b"\0" for part in isolation))
+            arguments.seek(0)
+            argv = [*bubblewrap(arguments.fileno()), *argv]
+            given.append(arguments.fileno())
+            said = os.fdopen(os.memfd_create("bwrap-said"), "w+b")
+        process = subprocess.Popen(
+            argv,
+            pass_fds=given,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            env=env,
+            start_new_session=True,
+            cwd="/",
+        )
+    return process, said
+
+
+def bubblewrap(arguments: int) -> list[str]:
+    """Bubblewrap with its arguments from a descriptor; the command that it is to start follows. Raises OSError."""
+    program = shutil.which(BUBBLEWRAP)
+    if program is None:
+        raise FileNotFoundError(errno.ENOENT, "bubblewrap, which this run began with, is not installed any more")
+    return [program, "--args", str(arguments), "--"]
 
 
 def _guards_environment(uuid: str) -> dict[str, str]:
@@ -101,9 +151,16 @@ class Guarded:
     """A program that is running, or has ended."""
 
     def __init__(
-        self, name: str, exit_path: Path, process: subprocess.Popen[bytes], line: socket.socket, left: Left
+        self,
+        name: str,
+        exit_path: Path,
+        process: subprocess.Popen[bytes],
+        line: socket.socket,
+        left: Left,
+        said: BinaryIO | None = None,
     ) -> None:
         self.name = name
+        self._said = said
         self._left = left
         self._exit_path = exit_path
         self._process = process
@@ -120,24 +177,18 @@ class Guarded:
         spool: Path,
         exit_path: Path,
         called: str = "",
+        isolation: Sequence[str] | None = None,
     ) -> Guarded:
         """Start a program. One that cannot be started has ended at once, with the reason, in which it is ``called`` so.
 
-        Raises OSError where not even a guard can be started.
+        ``isolation``: bubblewrap's arguments, if it is to have a root of its own. Raises OSError where not even a guard
+        can be started.
         """
         ours, theirs = socket.socketpair()
         reading, writing = os.pipe()
         with theirs, os.fdopen(writing, "wb"):
             try:
-                process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", guard.__file__, str(theirs.fileno())],
-                    pass_fds=[theirs.fileno(), reading, writing],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    env=_guards_environment(env[MARKER]),
-                    start_new_session=True,
-                    cwd="/",
-                )
+                process, said = start_guard(_guards_environment(env[MARKER]), theirs, [reading, writing], isolation)
             except BaseException:
                 ours.close()
                 os.close(reading)
@@ -151,7 +202,7 @@ class Guarded:
             "pipe": [reading, writing],
             "result": str(exit_path),
         }
-        running = cls(name, exit_path, process, ours, Left(reading, spool))
+        running = cls(name, exit_path, process, ours, Left(reading, spool), said)
         running._send(json.dumps(order).encode() + b"\n")
         return running
 
@@ -165,9 +216,17 @@ class Guarded:
         """How it ended, or None while it runs. All that it started has ended then, too."""
         if self._ended is None and self._process.poll() is not None:
             self._left.move()
-            self._ended = read_exit(self._exit_path) or self._told() or guard_died(self._process.returncode)
+            self._ended = read_exit(self._exit_path) or self._told() or self._unseen()
             self._line.close()
         return self._ended
+
+    def _unseen(self) -> Ended:
+        """The guard told nothing: it was killed, or there was none, for bubblewrap could not make the root."""
+        return (
+            guard_died(self._process.returncode)
+            if self._said is None
+            else after_bubblewrap(self._process.returncode, self._said)
+        )
 
     def _told(self) -> Ended | None:
         """What the guard sent when it ended; the disk may have been too full for its file."""
@@ -214,4 +273,6 @@ class Guarded:
         lost = self._left.move()
         self._left.close()
         self._line.close()
+        if self._said is not None:
+            self._said.close()
         return lost

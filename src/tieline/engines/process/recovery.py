@@ -15,6 +15,7 @@ from tieline.engines.process.folders import Attempt, RunFolder, remove_tree
 from tieline.engines.process.leftovers import sweep
 from tieline.engines.process.outcomes import after_end, ended_for, may_retry, not_retried, stopped, supervisor_died
 from tieline.engines.process.programs import read_exit
+from tieline.engines.process.recording import forget, noted
 from tieline.engines.process.saving import save_afterwards
 from tieline.engines.process.tidying import tidy
 from tieline.errors import Code, NotFound, RecordError, TielineError
@@ -68,13 +69,22 @@ def _finish(record: Record, folder: RunFolder, run: Run, listener: Listener) -> 
         plan = Plan.model_validate(record.plan(run.uuid))
     except ValueError:
         return _unreadable(record, folder, run, listener)
-    outcome = run.outcome if run.status is Status.SAVING else None
+    outcome = _known(folder, run)
     if outcome is None:
         outcome = _outcome(run, folder.attempt(run.attempt), plan)
-        _move(record, run.uuid, Status.SAVING, outcome, listener)
     elif may_retry(outcome, run.attempt, plan) and not run.stop_requested:
         outcome = not_retried(outcome)
+    if run.status is not Status.SAVING:
+        _move(record, run.uuid, Status.SAVING, outcome, listener)
+    forget(folder)
     return _save_and_end(record, folder, run, plan, outcome, listener)
+
+
+def _known(folder: RunFolder, run: Run) -> Outcome | None:
+    """How the attempt ended, where its supervisor could say so."""
+    if run.status is Status.SAVING:
+        return run.outcome
+    return None if run.status is Status.RETRYING else noted(folder, run.attempt)
 
 
 def _save_and_end(record: Record, folder: RunFolder, run: Run, plan: Plan, outcome: Outcome, listener: Listener) -> Run:

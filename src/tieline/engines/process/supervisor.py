@@ -18,14 +18,16 @@ from tieline.engines.process import environment as env_module
 from tieline.engines.process.bound import write_bound, write_made_files
 from tieline.engines.process.carrying import StepRunner
 from tieline.engines.process.folders import Attempt, RunFolder, remove_tree
+from tieline.engines.process.isolation import arguments_for
 from tieline.engines.process.leftovers import sweep
 from tieline.engines.process.limits import TICK, Limits, watch
 from tieline.engines.process.outcomes import after_end, after_error, ended_for, may_retry, stopped, timed_out
 from tieline.engines.process.programs import Guarded
+from tieline.engines.process.recording import PATIENCE, SOON, Note, forget, recorded
 from tieline.engines.process.saving import abandon, save_all, start_collector
 from tieline.engines.process.sidecars import Sidecars
-from tieline.engines.process.tidying import tidy
-from tieline.errors import Code, StepFailed, TielineError
+from tieline.engines.process.tidying import tidy, tidy_attempt
+from tieline.errors import Code, RecordError, StepFailed, TielineError
 from tieline.model.plan import Plan, Program
 from tieline.model.run import Outcome, Run, Status
 from tieline.runs.locks import QueueSlots, RunLock
@@ -51,6 +53,7 @@ class Supervisor:
     controls: Controls = field(default_factory=Controls)
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     _limits: Limits = field(init=False)
+    _note: Note = field(init=False)
     _slot: RunLock | None = None
     _started: list[Guarded] = field(default_factory=list)
     _collector: Collector | None = None
@@ -62,6 +65,7 @@ class Supervisor:
 
     def run(self) -> Run:
         """Carry the plan out to a final state. The caller holds the run's lock."""
+        self._note = Note(self.folder)
         try:
             if not self._take_place():
                 return self._end(1, stopped())
@@ -75,19 +79,41 @@ class Supervisor:
             if self._started:  # something went wrong that could not be recorded
                 self._end_programs()
             abandon(self._collector)
+            self._note.close()
             if self._slot is not None:
                 self._slot.release()
 
     def _move(
-        self, to: Status, outcome: Outcome | None = None, *, attempt: int | None = None, why: Code | None = None
+        self,
+        to: Status,
+        outcome: Outcome | None = None,
+        *,
+        attempt: int | None = None,
+        why: Code | None = None,
+        patience: float = SOON,
     ) -> Run:
         known = outcome or Outcome(to, reason=why or "")
-        run = self.record.transition(
-            self.plan.run.uuid, to, reason=known.reason, message=known.message, exit_code=known.exit_code,
-            outcome=outcome if to is Status.SAVING else None, attempt=attempt,
-        )  # fmt: skip
+
+        def move() -> Run:
+            return self.record.transition(
+                self.plan.run.uuid, to, reason=known.reason, message=known.message, exit_code=known.exit_code,
+                outcome=outcome if to is Status.SAVING else None, attempt=attempt,
+            )  # fmt: skip
+
+        run = recorded(self.record, self.folder, to, move, patience)
         self.listener.status(run)
         return run
+
+    def _try_move(self, to: Status, outcome: Outcome | None = None, *, why: Code | None = None) -> bool:
+        """The same where the run goes on without it: whether it is recorded."""
+        try:
+            self._move(to, outcome, why=why)
+        except RecordError as error:
+            if error.code != Code.HOME_UNUSABLE:
+                raise
+            self.listener.note(f"cannot record now that the run is {to.value}: {error}")
+            return False
+        return True
 
     def _take_place(self) -> bool:
         """Wait for a place in the run's queue; False if a stop came first."""
@@ -181,13 +207,14 @@ class Supervisor:
         write_made_files(self.plan, self.values)
         self._tell_notes()
         argv = env_module.arguments(program, env)
+        isolation = arguments_for(self.plan, attempt, self.environ)
         places = (program.working_dir, attempt.spool(name), attempt.exit(name))
-        started = Guarded.start(name, argv, env, *places, called=env_module.called(program))
+        started = Guarded.start(name, argv, env, *places, called=env_module.called(program), isolation=isolation)
         self._started.append(started)
         return started
 
     def _ending(self, why: Code) -> None:
-        self._move(Status.STOPPING, why=why)
+        self._try_move(Status.STOPPING, why=why)
 
     def _tell_trouble(self) -> None:
         """Say that a save is being tried again; once, until another reason comes."""
@@ -205,18 +232,27 @@ class Supervisor:
     # --- the end
 
     def _end(self, number: int, outcome: Outcome) -> Run:
-        """Save everything, then say how it ended (or that another attempt follows)."""
+        """Save everything, then say how it ended (or that another attempt follows).
+
+        Where the disk is too full to record even that it is being saved, that is done afterwards: there is room then.
+        """
         self._end_programs()
-        self._move(Status.SAVING, outcome)
+        is_recorded = self._try_move(Status.SAVING, outcome)
+        if not is_recorded:
+            self._note.write(number, outcome)
         final, collector = outcome, self._collector
         if collector is not None:
             final = save_all(collector, self.plan, outcome, self.listener)
             self._collector = None
         if final is outcome and may_retry(outcome, number, self.plan) and self._limits.why is None:
-            self.folder.attempt(number).remove_spools()
-            return self._move(Status.RETRYING, outcome)
-        trash = tidy(self.folder, self.plan, final)
-        run = self._move(final.status, final)
+            to, trash = Status.RETRYING, tidy_attempt(self.folder, number, wholly=not is_recorded)
+        else:
+            to, trash = final.status, tidy(self.folder, self.plan, final)
+        if not is_recorded:
+            self._move(Status.SAVING, outcome, patience=PATIENCE)
+        run = self._move(to, final, patience=PATIENCE)
+        if to.is_final:
+            forget(self.folder)
         remove_tree(trash)
         return run
 

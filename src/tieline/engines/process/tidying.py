@@ -33,6 +33,15 @@ def tidy(folder: RunFolder, plan: Plan, final: Outcome) -> Path | None:
     return None
 
 
+def tidy_attempt(folder: RunFolder, number: int, *, wholly: bool) -> Path | None:
+    """Put away what is saved of an attempt that another one follows; ``wholly``: also the work folder, for its room."""
+    folder.attempt(number).remove_spools()
+    if wholly:
+        with suppress(OSError):  # the next attempt tries it again, and fails
+            return folder.put_away(folder.context)
+    return None
+
+
 def sweep_expired(runs: Path, now: float | None = None) -> int:
     """Remove the work folders whose ``ttl`` is over, how many; and the trash that killed processes left."""
     moment = time.time() if now is None else now
@@ -60,5 +69,7 @@ def _entries(folder: Path) -> list[Path]:
 def _expires(mark: Path) -> float:
     try:
         return float(mark.read_text())
-    except (OSError, ValueError):
+    except ValueError:  # the disk was full: how long the folder is to be kept is not known, and it takes room
+        return 0.0
+    except OSError:
         return float("inf")
