@@ -216,8 +216,8 @@ class World:
 
     def everything(self) -> None:
         """All that can be looked at afterwards, of the newest run."""
-        for words in (("show",), ("show", "-o", "json"), ("logs",)):
-            self("runs", words[0], "last", *words[1:], code=None)
+        self("runs", "show", "last", "-o", "json")
+        self("runs", "logs", "last", code=None)
 
     @contextmanager
     def watched(self) -> Iterator[Watch]:

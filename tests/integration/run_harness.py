@@ -11,7 +11,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -229,9 +229,13 @@ class Runs:
             return app_runs.wait(self.home, record, record.get(uuid), PATIENCE)
 
     def recover(self) -> None:
-        """What every command does first."""
-        with app_runs.opened(self.home):
-            pass
+        """What every command does first. A killed process's other threads may hold its lock a moment longer."""
+
+        def ended() -> bool:
+            with app_runs.opened(self.home) as record:
+                return not record.unfinished("process")
+
+        eventually(ended)
 
     def seen(self) -> dict[str, Any]:
         path = self.shared / "seen.json"
@@ -264,8 +268,3 @@ def kill(pid: int) -> None:
             return True
 
     eventually(gone)
-
-
-def lines(paths: Iterable[Path]) -> Iterator[str]:
-    for path in paths:
-        yield from path.read_text().splitlines()

@@ -86,7 +86,7 @@ def test_the_watch_finds_what_is_planted(world: World, place: str) -> None:
 def test_every_kind_as_variables_and_as_files(world: World) -> None:
     with world.watched():
         world("run", world.job(seconds=1.0))
-        world("run", world.job("json"), "-o", "json")
+        world("run", world.job("json"), "-o", "json", "--isolation", "none")
     plan = json.loads(
         world("explain", "job.json", "-o", "json").rpartition("\n}")[0].partition("{")[2].join("{}") or "{}"
     )
@@ -114,9 +114,10 @@ def test_they_were_there(world: World) -> None:
 
     wanted = {hashlib.sha256(core.encode()).hexdigest()[:16]: what for core, what in world.canaries.cores.items()}
     container = {"command": [sys.executable, "-c", script], "env": [{"name": "CORES", "value": " ".join(wanted)}]}
-    told = world("run", world.job("there", container=container), "-o", "json")
-    absent = {what for mark, what in wanted.items() if mark in told}
-    assert {what for what in absent if not _need_not_reach(what)} == set()
+    for isolation in ("auto", "none"):
+        told = world("run", world.job("there", container=container), "-o", "json", "--isolation", isolation)
+        absent = {what for mark, what in wanted.items() if mark in told}
+        assert {what for what in absent if not _need_not_reach(what)} == set()
 
 
 def _need_not_reach(what: str) -> bool:
@@ -312,6 +313,7 @@ def test_connections_are_shown(world: World) -> None:
     for words in (
         ("connections", "list"),
         ("runs", "list", "--all"),
+        ("runs", "show", "last"),
         ("configmaps", "list"),
         ("runs", "outputs", "list"),
     ):
