@@ -229,7 +229,7 @@ class World:
             watch.stop.set()
             watch.join()
         assert watch.samples > 3
-        assert watch.found == set()
+        assert not watch.found, watch.found
 
     # --- the search
 

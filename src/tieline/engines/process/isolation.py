@@ -25,6 +25,7 @@ from tieline.errors import Code, StepFailed
 from tieline.model.access import Volume
 from tieline.model.binding import ClaimSource, HostPathSource, Mount, ResourceSource
 from tieline.model.plan import Layout, Plan
+from tieline.secrets.environment import without_values
 
 TRY_SECONDS = 10
 SCRATCH = ("/tmp", "/dev/shm")  # noqa: S108  (emptied for the job, not used by us)
@@ -51,7 +52,14 @@ def unusable() -> str:
     tried = [program, *FLAGS, "--ro-bind", "/", "/", "--tmpfs", "/tmp", "--proc", "/proc"]  # noqa: S108
     argv = [*tried, "--dev-bind", "/dev", "/dev", "--remount-ro", "/tmp", "--", program, "--version"]  # noqa: S108
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=TRY_SECONDS, check=False)
+        done = subprocess.run(
+            argv,
+            env=without_values(os.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TRY_SECONDS,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap cannot be run: {error}"
     if done.returncode == 0:
