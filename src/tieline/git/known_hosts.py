@@ -6,12 +6,14 @@ later, of whatever type, is refused until somebody takes the recorded one out.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
 
 from tieline.errors import Code, StepFailed
 from tieline.git.private import write_private
+from tieline.secrets.environment import without_values
 from tieline.secrets.secret import Secret
 
 USUAL_PORT = 22
@@ -57,7 +59,11 @@ def open_recorded(path: Path) -> None:
 def is_recorded(path: Path, name: str) -> bool:
     """Whether the file has a key of this server (by its :func:`name_of`), of whatever type; hashed names count too."""
     found = subprocess.run(
-        ["ssh-keygen", "-F", name, "-f", str(path)], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        ["ssh-keygen", "-F", name, "-f", str(path)],
+        env=without_values(os.environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
     )
     return bool(found.stdout.strip())
 
