@@ -198,3 +198,9 @@ def test_modes_mean_the_same_in_all_their_forms(mode: str) -> None:
     secret = view.connections["r"].secret
     assert secret is not None
     assert secret.default_mode == 0o600
+
+
+def test_keys_of_ones_own_are_no_mistakes_where_there_are_no_others() -> None:
+    assert warnings("connections: [{name: c, kind: custom, schema: {anything: 1, hostt: h}}]") == []
+    (warned,) = warnings("connections: [{name: c, kind: redis, schema: {host: h, databse: 0}}]")
+    assert (warned.code, warned.warning) == (Code.UNKNOWN_KEY, True)

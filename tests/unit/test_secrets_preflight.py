@@ -150,7 +150,9 @@ def test_variables_of_programs_from_a_secret() -> None:
 def test_volumes_of_a_job_from_a_secret() -> None:
     mount = Mount(source=ResourceSource(resource="secret", name="tls", items=("ca",)), mount_path="/tls")
     found = plan("{}", "").model_copy(update={"volumes": (mount,)})
-    assert told(found, {"tls": {}}) == [
+    assert told(found, {}) == [], "a process that is not isolated has none"
+    isolated = found.model_copy(update={"layout": found.layout.model_copy(update={"real_mounts": True})})
+    assert told(isolated, {"tls": {}}) == [
         "volumes[/tls]: the secret 'tls' in memory has no key 'ca'; it is empty; give tls ca"
     ]
 

@@ -222,7 +222,7 @@ def _schema(reading: _Reading, kind: Kind, data: Mapping[str, Any], path: FieldP
         raw = _absolute(raw, kind.relative_paths, reading)
     schema, issues = validate(kind.schema, raw, (*path, "schema"))
     reading.issues += issues
-    for key in (schema.model_extra or {}) if schema is not None else {}:
+    for key in (schema.model_extra or {}) if schema is not None and not kind.own_keys else {}:
         reading.issue(
             (*path, "schema", key),
             Code.UNKNOWN_KEY,

@@ -36,6 +36,8 @@ class Kind(ABC):
     warning that names the nearest known key."""
     needs_schema: ClassVar[bool] = True
     """Whether a connection without a ``schema`` is an error."""
+    own_keys: ClassVar[bool] = False
+    """Whether the keys of a schema are the user's own, so that none of them is a mistake."""
     relative_paths: ClassVar[tuple[str, ...]] = ()
     """Schema fields (spelt as in the file: ``hostPath``) that are paths of this machine, or may be (git's ``url``).
     A relative path there is relative to the catalog's file: the reader makes it absolute, and then validates."""

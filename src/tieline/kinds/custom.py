@@ -26,6 +26,7 @@ class Custom(Kind):
     family = "custom"
     title = "Anything else: a mapping of your own"
     schema = CustomSchema
+    own_keys = True
     needs_schema = False
     examples: ClassVar = (
         {"name": "settings", "kind": "custom", "schema": {"tracking": "https://tracking.example.org", "retries": 3}},

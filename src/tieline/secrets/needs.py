@@ -40,7 +40,7 @@ def needs_of(plan: Plan) -> tuple[Need, ...]:
     found: list[Need] = []
     for binding in plan.bindings:
         found += _of_binding(binding)
-    for mount in plan.volumes:
+    for mount in plan.volumes if plan.layout.real_mounts else ():  # else a pod's own volumes are nowhere
         found += _of_mount(mount, f"volumes[{mount.mount_path}]")
     for step in plan.steps:
         if isinstance(step, CloneStep):
