@@ -207,7 +207,7 @@ def test_sweeping_kills_what_has_the_mark_and_nothing_else(uuid: str, tmp_path: 
 import os, subprocess
 from tieline.engines.process.leftovers import processes_of, sweep
 child = subprocess.Popen(["sleep", "600"])
-below = subprocess.Popen(["sh", "-c", "env -i sleep 600 & wait"])
+below = subprocess.Popen(["sh", "-c", "env -i sleep 600 & while :; do wait; done"])
 while len(processes_of("{uuid}")) < 3: pass
 print(sweep("{uuid}"), child.wait(), below.wait(), flush=True)
 """

@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -36,12 +37,15 @@ def under_way(family: Family) -> Iterator[None]:
         _under_way.discard(family)
 
 
-def end_all() -> None:
-    """End every probe that is under way, and remove what it made."""
+def end_all(patience: float = 2.0) -> None:
+    """End every probe that is under way, and remove what it made: here, or in its own thread, which may be doing so."""
     for family in list(_under_way):
         for end in (family.cut, family.close):
             with suppress(Exception):
                 end()
+    until = time.monotonic() + patience
+    while _under_way and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 def remove_dead() -> None:
