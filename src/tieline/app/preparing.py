@@ -98,7 +98,7 @@ def request_for(
         project=wanted.project,
         namespace=wanted.namespace or str(component.get("namespace") or DEFAULT_NAMESPACE),
         kind="service" if _kind(component) == "service" else "job",
-        owner=user(),
+        owner=user() if complete else "",
         created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
     )
     folder, hidden = RunFolder(home.runs / uuid), hidden_folders(deployment, home)

@@ -99,6 +99,8 @@ def as_text(value: Any) -> str:
     """A schema's value as the text of an entry: text as it is, others as JSON."""
     if isinstance(value, str):
         return value
+    if isinstance(value, (bool, int)):
+        return str(value).lower() if isinstance(value, bool) else str(value)
     import json
 
     return json.dumps(value, ensure_ascii=False, default=str)

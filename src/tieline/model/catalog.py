@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tieline.model.connection import AbsolutePath, Connection, Name, RelativePath
-from tieline.model.form import Form
+from tieline.model.form import LATER, Form
 
 DEFAULT_NAMESPACE = "default"
 
@@ -40,10 +40,10 @@ class ClaimFolder(Form):
 class PersistenceSection(Form):
     """Volumes of the deployment."""
 
-    repos: Persistence | None = None
+    repos: Annotated[Persistence, LATER] | None = None
     """Where hosted repositories and mirrors live."""
-    logs: Persistence | None = None
-    claims: dict[str, ClaimFolder] = Field(default_factory=dict)
+    logs: Annotated[Persistence, LATER] | None = None
+    claims: dict[str, Annotated[ClaimFolder, LATER]] = Field(default_factory=dict)
     """On a laptop: which folder stands for which claim. Default: a folder in Tieline's home."""
 
 
@@ -132,13 +132,13 @@ class DeploymentForm(Form):
     """The shared catalog."""
     notification_connections: tuple[Any, ...] = ()
     """Connections that are used for notifications only."""
-    persistence: PersistenceSection = Field(default_factory=PersistenceSection)
-    namespaces: dict[Name, NamespaceForm] = Field(default_factory=dict)
+    persistence: Annotated[PersistenceSection, LATER] = Field(default_factory=PersistenceSection)
+    namespaces: dict[Name, Annotated[NamespaceForm, LATER]] = Field(default_factory=dict)
     """A catalog per namespace."""
-    clusters: dict[Name, ClusterForm] = Field(default_factory=dict)
-    queues: dict[Name, QueueForm] = Field(default_factory=dict)
+    clusters: dict[Name, Annotated[ClusterForm, LATER]] = Field(default_factory=dict)
+    queues: dict[Name, Annotated[QueueForm, LATER]] = Field(default_factory=dict)
     """Concurrency limits that a job asks for with ``queue``."""
-    secrets: tuple[SecretSourceForm, ...] = ()
+    secrets: tuple[Annotated[SecretSourceForm, LATER], ...] = ()
     """Where secrets and config maps come from; the first source that has one wins. Default: home, then environment."""
     presets: str | None = None
     """The folder of presets; relative to this file. Default: ``presets``."""
@@ -173,6 +173,6 @@ class Catalog:
     claims: Mapping[str, str] = field(default_factory=dict)
     clusters: Mapping[str, ClusterForm] = field(default_factory=dict)
     queues: Mapping[str, int] = field(default_factory=dict)
-    secrets: tuple[SecretSourceForm, ...] = ()
+    secrets: tuple[Annotated[SecretSourceForm, LATER], ...] = ()
     presets: str = ""
     default_store: bool = False

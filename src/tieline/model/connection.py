@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from tieline.documents.forms import described
-from tieline.model.form import Form
+from tieline.model.form import LATER, Form
 
 NAME_PATTERN = described(
     r"^[a-z0-9]([-a-z0-9_]{0,61}[a-z0-9])?$", "use lower-case letters, digits and '-', at most 63 characters"
@@ -113,9 +113,9 @@ class ConnectionForm(Form):
     """Put on the run's pod."""
     env_prefix: str = Field(default="", pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")
     """A prefix for every variable that this connection injects."""
-    auth: Auth | None = None
-    allow: Allow | None = None
-    health: Health | None = None
+    auth: Annotated[Auth, LATER] | None = None
+    allow: Annotated[Allow, LATER] | None = None
+    health: Annotated[Health, LATER] | None = None
     is_alias: bool | None = None
     """Accepted from older files; has no effect here."""
 
