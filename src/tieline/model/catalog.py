@@ -133,12 +133,12 @@ class DeploymentForm(Form):
     notification_connections: tuple[Any, ...] = ()
     """Connections that are used for notifications only."""
     persistence: Annotated[PersistenceSection, LATER] = Field(default_factory=PersistenceSection)
-    namespaces: dict[Name, Annotated[NamespaceForm, LATER]] = Field(default_factory=dict)
+    namespaces: dict[Name, NamespaceForm] = Field(default_factory=dict)
     """A catalog per namespace."""
     clusters: dict[Name, Annotated[ClusterForm, LATER]] = Field(default_factory=dict)
     queues: dict[Name, Annotated[QueueForm, LATER]] = Field(default_factory=dict)
     """Concurrency limits that a job asks for with ``queue``."""
-    secrets: tuple[Annotated[SecretSourceForm, LATER], ...] = ()
+    secrets: tuple[SecretSourceForm, ...] = ()
     """Where secrets and config maps come from; the first source that has one wins. Default: home, then environment."""
     presets: str | None = None
     """The folder of presets; relative to this file. Default: ``presets``."""
@@ -173,6 +173,6 @@ class Catalog:
     claims: Mapping[str, str] = field(default_factory=dict)
     clusters: Mapping[str, ClusterForm] = field(default_factory=dict)
     queues: Mapping[str, int] = field(default_factory=dict)
-    secrets: tuple[Annotated[SecretSourceForm, LATER], ...] = ()
+    secrets: tuple[SecretSourceForm, ...] = ()
     presets: str = ""
     default_store: bool = False
