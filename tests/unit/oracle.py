@@ -24,11 +24,11 @@ from tieline.model.plan import Identity, Layout, Plan, Traits
 VALID = Path(__file__).resolve().parents[1] / "corpus" / "valid"
 HOME = Home("/h/artifacts", "/h/claims", "/home/u")
 LAYOUT = Layout(
-    context_path="/run/c",
-    artifacts_path="/run/c/artifacts",
-    outputs_path="/run/c/artifacts/u1/outputs",
-    work_path="/run/c/work",
-    binding_root="/run/c/bindings",
+    context_path="/ctx",
+    artifacts_path="/ctx/artifacts",
+    outputs_path="/ctx/artifacts/u1/outputs",
+    work_path="/ctx/work",
+    binding_root="/ctx/bindings",
     store_path="/srv/artifacts",
     claims={"pvc": "/srv/pvc"},
     claims_root="/h/claims",

@@ -17,11 +17,11 @@ from tieline.model.plan import CloneStep, FetchStep, FileStep, Identity, Layout,
 
 HOME = Home("/h/artifacts", "/h/claims", "/home/u")
 LAYOUT = Layout(
-    context_path="/run/c",
-    artifacts_path="/run/c/artifacts",
-    outputs_path="/run/c/artifacts/u1/outputs",
-    work_path="/run/c/work",
-    binding_root="/run/c/bindings",
+    context_path="/ctx",
+    artifacts_path="/ctx/artifacts",
+    outputs_path="/ctx/artifacts/u1/outputs",
+    work_path="/ctx/work",
+    binding_root="/ctx/bindings",
     claims={"mapped": "/srv/mapped"},
     claims_root="/h/claims",
 )
@@ -89,7 +89,7 @@ def job(run: str, *, rest: str = "") -> str:
 def test_the_smallest_job() -> None:
     found = plan("kind: component\nrun: {kind: job, container: {command: 'true'}}")
     assert found.main.command == ("true",)
-    assert found.main.working_dir == "/run/c/work"
+    assert found.main.working_dir == "/ctx/work"
     assert found.store.connection == "artifacts-store"
     assert Plan.model_validate(found.as_json()) == found
 
@@ -140,19 +140,19 @@ def test_every_init_form() -> None:
         "clone", "clone", "clone", "clone", "fetch", "fetch", "fetch", "file", "file", "program",
     ]  # fmt: skip
     first, second, third, fourth = (step for step in steps if isinstance(step, CloneStep))
-    assert (first.path, first.remote.revision, first.remote.flags) == ("/run/c/artifacts/code", "main", ("--no-tags",))
-    assert (second.path, second.remote.revision) == ("/run/c/artifacts/other", "v1")
-    assert (third.path, third.remote.revision) == ("/run/c/artifacts/b", None)
+    assert (first.path, first.remote.revision, first.remote.flags) == ("/ctx/artifacts/code", "main", ("--no-tags",))
+    assert (second.path, second.remote.revision) == ("/ctx/artifacts/other", "v1")
+    assert (third.path, third.remote.revision) == ("/ctx/artifacts/b", None)
     assert fourth.remote.ssh is not None
     whole, picked, default = (step for step in steps if isinstance(step, FetchStep))
-    assert (whole.path, whole.items[0].source) == ("/run/c/artifacts/data", "")
+    assert (whole.path, whole.items[0].source) == ("/ctx/artifacts/data", "")
     assert [(item.source, item.target, item.what) for item in picked.items] == [
         ("a.csv", "a.csv", "file"), ("b.csv", "c.csv", "file"), ("train", "train", "dir"),
     ]  # fmt: skip
-    assert picked.path == "/run/c/root/picked"  # /picked is not the job's to write on this machine
-    assert (default.connection, default.path) == ("artifacts-store", "/run/c/artifacts")
+    assert picked.path == "/ctx/root/picked"  # /picked is not the job's to write on this machine
+    assert (default.connection, default.path) == ("artifacts-store", "/ctx/artifacts")
     written = next(step for step in steps if isinstance(step, FileStep))
-    assert (written.path, written.mode, written.content) == ("/run/c/artifacts/run.sh", 0o755, "echo u1")
+    assert (written.path, written.mode, written.content) == ("/ctx/artifacts/run.sh", 0o755, "echo u1")
     assert isinstance(steps[-1], ProgramStep)
 
 
@@ -352,7 +352,7 @@ def test_queues_and_mounts() -> None:
     )
     assert (found.queue, found.queue_limit) == ("gpu", 2)
     assert [(step.source, step.path) for step in found.steps if step.type == "take"] == [
-        ("/jobs/train.py", "/run/c/work/train.py"), ("/jobs/lib", "/run/c/work/src/lib"),
+        ("/jobs/train.py", "/ctx/work/train.py"), ("/jobs/lib", "/ctx/work/src/lib"),
     ]  # fmt: skip
     assert (
         refused("kind: operation\nmount: ['a:../b']\ncomponent: {run: {kind: job, container: {command: x}}}")[0][0]
@@ -393,7 +393,7 @@ component:
     assert isinstance(step, FetchStep)
     assert (step.connection, step.items[0].source) == ("data", "t.csv")
     assert [binding.connection for binding in found.bindings] == ["db"]
-    assert found.main.command[1:] == ("/run/c/artifacts/data", "/srv/x.db", "hello")
+    assert found.main.command[1:] == ("/ctx/artifacts/data", "/srv/x.db", "hello")
 
 
 def test_the_artifacts_store_is_bound_only_when_asked_for_and_only_the_runs_own_part() -> None:

@@ -6,6 +6,7 @@ abandoned: ``cut`` is called from another thread then, at any moment.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +48,7 @@ class Asked:
     makes_folder: bool = False
 
 
-class Family:
+class Family(ABC):
     """One probe of one access; see the module."""
 
     unexpected: ClassVar[frozenset[Operation]] = frozenset({Operation.WRITE, Operation.DELETE})
@@ -61,14 +62,14 @@ class Family:
         """What a job counts on."""
         return frozenset(Operation) - self.unexpected
 
+    @abstractmethod
     def works(self) -> Mapping[Operation, Work]:
         """Every operation, and what to do for it."""
-        raise NotImplementedError
 
-    def cut(self) -> None:
+    def cut(self) -> None:  # noqa: B027  (one that opens nothing has nothing to end)
         """End every connection, also under a thread that uses it: it ran out of time."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027
         """Remove what the probe made, and close what it opened."""
 
     def secret(self, name: str) -> str | None:

@@ -17,7 +17,7 @@ from tieline.model.access import Database
 from tieline.probes.family import Asked, Failed, Family, Skipped, Work, must_have
 from tieline.probes.grants import EVERY, Grant, allowed, grants_of
 from tieline.probes.line import Line, read_some
-from tieline.probes.place import Place, place_of
+from tieline.probes.place import known_place
 from tieline.probes.report import Operation
 from tieline.probes.sql import INSTALL, MANY, Table, first_readable, refusal_of, table_words
 from tieline.probes.tls import Trust, context_of, judge
@@ -38,12 +38,8 @@ class MysqlFamily(Family):
 
     def __init__(self, access: Database, asked: Asked) -> None:
         super().__init__(asked)
-        self._access = access
-        place = place_of(access, asked.secrets)
-        if isinstance(place, str):
-            raise Failed(place, "give it a host", "host")
-        self._place: Place = place
-        self._line = Line(place.host, place.port, self.limits, place.part)
+        self._access, self._place = access, known_place(access, asked.secrets)
+        self._line = Line(self._place.host, self._place.port, self.limits, self._place.part)
         self._connection: Any = None
         self._tables: tuple[Table, ...] = ()
         self._table = f"tieline_probe_{secrets.token_hex(6)}"

@@ -31,6 +31,14 @@ class Place:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
+def known_place(access: Database, secrets: Mapping[str, Secret]) -> Place:
+    """The place of a database that is one server. Raises Failed where there is none that can be tried."""
+    place = place_of(access, secrets)
+    if isinstance(place, str):
+        raise Failed(place, "give it a host", "host")
+    return place
+
+
 def place_of(access: Database | Socket, secrets: Mapping[str, Secret]) -> Place | str:
     """The place, or why there is none that can be tried. Raises Failed: it is in a secret that is not there."""
     texts = {name: secret.reveal_text().strip() for name, secret in secrets.items()}

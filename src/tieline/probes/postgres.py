@@ -20,7 +20,7 @@ from typing import Any
 from tieline.model.access import Database
 from tieline.probes.family import Asked, Failed, Family, Skipped, Work, must_have
 from tieline.probes.line import Line, read_some
-from tieline.probes.place import Place, place_of
+from tieline.probes.place import known_place
 from tieline.probes.report import Operation
 from tieline.probes.sql import INSTALL, Table, first_readable, refusal_of, table_words
 from tieline.probes.tls import Trust, judge
@@ -46,14 +46,10 @@ class PostgresFamily(Family):
 
     def __init__(self, access: Database, asked: Asked) -> None:
         super().__init__(asked)
-        self._access = access
-        place = place_of(access, asked.secrets)
-        if isinstance(place, str):
-            raise Failed(place, "give it a host", "host")
-        self._place: Place = place
-        self._socket = place.host.startswith("/")
-        host = f"{place.host}/.s.PGSQL.{place.port}" if self._socket else place.host
-        self._line = Line(host, place.port, self.limits, place.part)
+        self._access, self._place = access, known_place(access, asked.secrets)
+        self._socket = self._place.host.startswith("/")
+        host = f"{self._place.host}/.s.PGSQL.{self._place.port}" if self._socket else self._place.host
+        self._line = Line(host, self._place.port, self.limits, self._place.part)
         self._connection: Any = None
         self._tables: tuple[Table, ...] = ()
         self._table = f"tieline_probe_{secrets.token_hex(6)}"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from tieline.model.access import Database
 from tieline.probes.family import Asked, Failed, Family, Skipped, Work, must_have, no_credential
 from tieline.probes.line import Line
-from tieline.probes.place import Place, place_of
+from tieline.probes.place import known_place
 from tieline.probes.report import Operation
 from tieline.probes.resp import RedisError, Resp
 from tieline.probes.tls import Trust, judge, wrap
@@ -27,12 +27,8 @@ class RedisFamily(Family):
 
     def __init__(self, access: Database, asked: Asked) -> None:
         super().__init__(asked)
-        self._access = access
-        place = place_of(access, asked.secrets)
-        if isinstance(place, str):
-            raise Failed(place, "give it a host", "host")
-        self._place: Place = place
-        self._line = Line(place.host, place.port, self.limits, place.part)
+        self._access, self._place = access, known_place(access, asked.secrets)
+        self._line = Line(self._place.host, self._place.port, self.limits, self._place.part)
         self._key = f"tieline:probe:{secrets.token_hex(8)}"
         self._session: Resp | None = None
         self._written = False

@@ -95,7 +95,7 @@ class Sources:
         for source in self._sources:
             try:
                 found.update(dict.fromkeys(source.names(resource)))
-            except SourceFailed:
+            except SourceFailed:  # whoever needs a secret of it is told that; here it only has nothing to suggest
                 continue
         return list(found)
 

@@ -110,7 +110,7 @@ def _entries(root: Path, path: tuple[str, ...], fd: int) -> list[Stat]:
         try:
             status = os.stat(name, dir_fd=fd, follow_symlinks=False)
             found.append(describe(root, (*path, name), status, fd))
-        except FileNotFoundError:
+        except FileNotFoundError:  # removed since it was listed: it is no entry any more
             continue
     return sorted(found, key=_order)
 

@@ -167,7 +167,7 @@ def parents() -> "dict[int, int]":
         try:
             with open(f"/proc/{name}/stat", "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
-        except OSError:
+        except OSError:  # it has ended meanwhile
             continue
         if fields[0] not in b"ZX":
             found[int(name)] = int(fields[1])
@@ -199,7 +199,7 @@ def kill_all() -> None:
         for pid in sorted(descendants({os.getpid()})):  # a shell is not to say that its child was killed
             try:
                 os.kill(pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
+            except (ProcessLookupError, PermissionError):  # it has ended, or is another user's: looked at again
                 continue
         time.sleep(pause)
         pause = min(0.05, pause * 1.5)
