@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from servers.processes import absent
+from servers.processes import absent, eventually
 from tieline.app import runs as app_runs
 from tieline.app.deployment import load_deployment
 from tieline.app.home import HomeFolder
@@ -39,15 +38,6 @@ from tieline.runs.record import Record
 from tieline.steps.log_reader import read_logs
 
 PATIENCE = 60.0
-
-
-def eventually(what: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """Wait until ``what`` gives something true, and return that."""
-    until = time.monotonic() + patience
-    while not (found := what()):
-        assert time.monotonic() < until, f"not within {patience} s: {what}"
-        time.sleep(0.02)
-    return found
 
 
 @contextmanager

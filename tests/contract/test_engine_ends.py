@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_harness import ENGINES, ProcessEngine, component, eventually, opened_engine, shell
+from engine_harness import ENGINES, ProcessEngine, component, opened_engine, shell
 
+from servers.processes import eventually
 from tieline.errors import Code, Refused
 from tieline.model.run import Run, Status
 

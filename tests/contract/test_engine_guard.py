@@ -15,8 +15,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from engine_harness import eventually, fill_up, small_disk
+from engine_harness import fill_up, small_disk
 
+from servers.processes import eventually
 from tieline.engines.base import Controls
 from tieline.engines.process import guard, limits
 from tieline.engines.process.leftovers import has_guards, processes_of, sweep

@@ -12,8 +12,9 @@ from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
 
 import pytest
-from engine_harness import IsolatedEngine, ProcessHandle, component, eventually, opened_engine, python, shell
+from engine_harness import IsolatedEngine, ProcessHandle, component, opened_engine, python, shell
 
+from servers.processes import eventually
 from tieline.app.home import HomeFolder
 from tieline.engines.process.leftovers import processes_of
 from tieline.engines.process.sandbox import Sandbox

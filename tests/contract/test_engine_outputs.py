@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_harness import ENGINES, ProcessEngine, ProcessHandle, component, eventually, opened_engine, python
+from engine_harness import ENGINES, ProcessEngine, ProcessHandle, component, opened_engine, python
 
+from servers.processes import eventually
 from tieline.engines.process.recovery import recover
 from tieline.engines.process.tidying import sweep_expired
 from tieline.errors import Code, NotFound, RecordError

@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_harness import ENGINES, ProcessEngine, component, eventually, opened_engine
+from engine_harness import ENGINES, ProcessEngine, component, opened_engine
 
+from servers.processes import eventually
 from tieline.app import runs as app_runs
 from tieline.app import submit
 from tieline.engines.process import recovery

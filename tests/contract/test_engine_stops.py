@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_harness import ENGINES, ProcessEngine, ProcessHandle, component, eventually, opened_engine, python, shell
+from engine_harness import ENGINES, ProcessEngine, ProcessHandle, component, opened_engine, python, shell
 
+from servers.processes import eventually
 from tieline.errors import Code
 from tieline.model.run import Run, Status
 

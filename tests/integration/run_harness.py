@@ -10,13 +10,13 @@ import os
 import secrets
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from servers.processes import eventually
 from tieline.app import runs as app_runs
 from tieline.app.deployment import load_deployment
 from tieline.app.home import HomeFolder
@@ -58,15 +58,6 @@ with open(out + ".part", "w") as file:
 os.rename(out + ".part", out)
 """
 """Writes down its environment, the binding directories, and the files below the paths that it is given."""
-
-
-def eventually(what: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """Wait until ``what`` gives something true, and return that."""
-    until = time.monotonic() + patience
-    while not (found := what()):
-        assert time.monotonic() < until, f"not within {patience} s: {what}"
-        time.sleep(0.02)
-    return found
 
 
 def canary(what: str = "") -> str:

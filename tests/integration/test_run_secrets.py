@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_harness import Runs, canary, eventually, found_in, kill
+from run_harness import Runs, canary, found_in, kill
 
-from servers.processes import absent
+from servers.processes import absent, eventually
 from tieline.app.outputs import push
 from tieline.app.secrets import keeper
 from tieline.engines.process.isolation import unusable

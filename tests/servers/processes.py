@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,15 @@ def absent(reason: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def eventually(what: Callable[[], Any], patience: float = 60.0) -> Any:
+    """Wait until ``what`` gives something true, and return that."""
+    until = time.monotonic() + patience
+    while not (found := what()):
+        assert time.monotonic() < until, f"not within {patience} s: {what}"
+        time.sleep(0.02)
+    return found
 
 
 def free_port() -> int:
