@@ -25,7 +25,7 @@ import crash_harness
 import pytest
 from crash_harness import LINES, Job, World, is_alive, is_guard, kill, line, with_environment
 
-from servers.processes import absent
+from servers.processes import absent, eventually
 from tieline.app import runs as app_runs
 from tieline.app.outputs import stored
 from tieline.engines.process.isolation import unusable
@@ -33,6 +33,7 @@ from tieline.engines.process.leftovers import processes_of
 from tieline.errors import Code
 from tieline.model.plan import Plan
 from tieline.model.run import Run, Status
+from tieline.runs.locks import RunLock
 from tieline.steps.log_reader import read_logs
 
 SOAK = bool(os.environ.get("TIELINE_SOAK"))
@@ -215,7 +216,10 @@ def crash(world: World, number: int, style: str, victims: str) -> tuple[Job, str
     time.sleep(moment)
     strike(world, victims, leader, world.new_run())
     until_quiet(world, leader)
-    return job, world.new_run(), moment
+    uuid = world.new_run()
+    if uuid and (lock := world.home.runs / uuid / "lock").exists():  # threads of what was killed may need a moment more
+        eventually(lambda: RunLock.try_acquire(lock)).release()
+    return job, uuid, moment
 
 
 @pytest.mark.parametrize("style", ["submit", "detach"])
