@@ -51,7 +51,7 @@ os.write(truth, b"end\\n")
 sys.exit(code if attempt == "1" else 0)
 """
 PREPARE = """
-for n in 0 1 2 3 4 5 6 7 8 9; do echo prepared $n; echo $n >> {shared}/init-$TIELINE_ATTEMPT; done; sleep 0.03
+for n in 0 1 2 3 4 5 6 7 8 9; do echo prepared $n; echo $n >> {shared}/init-$TIELINE_ATTEMPT; done; exec sleep 0.03
 """
 names: dict[str, Any] = {}
 exec(LINE, names)
