@@ -12,7 +12,7 @@ from tieline.errors import Code, StepFailed
 from tieline.probes.family import Asked, Failed, Family, Skipped, Work
 from tieline.probes.report import Limits, Operation, Outcome, Report, Result
 from tieline.probes.running import carry_out
-from tieline.probes.scrub import Scrubber
+from tieline.secrets.scrub import Scrubber
 from tieline.secrets.secret import Secret
 
 QUICK = Limits(timeout=0.3, total=2)

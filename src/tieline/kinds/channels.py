@@ -31,6 +31,8 @@ class ChannelRow:
     """Further credentials: an entry, and the keys that may hold it."""
     by_url: bool = True
     """Whether an address alone is enough."""
+    resolves: bool = False
+    """Whether a success ends there what a failure began."""
     examples: tuple[Mapping[str, Any], ...]
 
 
@@ -41,6 +43,8 @@ class ChannelSchema(FreeForm):
     """The webhook's address, if it is no secret."""
     channel: Scalar | None = None
     """Where messages go, if the webhook or token doesn't say: #ml-runs."""
+    ca_bundle: MachinePath | None = None
+    """A PEM file of the certificates to trust; relative paths (./ca.pem) are relative to the catalog's file."""
 
 
 class ChannelKind(Kind):
@@ -49,6 +53,7 @@ class ChannelKind(Kind):
     family = "channels"
     row: ClassVar[ChannelRow]
     needs_schema = False
+    relative_paths = ("caBundle",)
 
     def _found(self, connection: Connection) -> dict[str, Value | None]:
         word = self.row.name.upper()
@@ -78,6 +83,7 @@ class ChannelKind(Kind):
             service=self.row.name,
             url=schema.url,
             channel=schema.channel,
+            resolves=self.row.resolves,
             options=options_of(schema, "url", "channel"),
             credentials=credentials(connection, self._found(connection)),
         )
@@ -151,6 +157,7 @@ ROWS = (
         name="pagerduty",
         title="A PagerDuty service",
         by_url=False,
+        resolves=True,
         fields={
             "severity": "critical, error, warning or info. Default: by the run's status.",
             "component": "What is affected.",

@@ -125,12 +125,16 @@ class Http(Plain):
 
 
 class Channel(Plain):
-    """A way to tell people. ``service``: slack, email, webhook …; its address is usually in the secret."""
+    """A way to tell people. ``service``: slack, email, webhook …; its address is usually in the secret.
+
+    ``resolves``: whether it is to be told of a success that ends what it was told of a failure.
+    """
 
     type: Literal["channel"] = "channel"
     service: str
     url: str | None = None
     channel: str | None = None
+    resolves: bool = False
     options: dict[str, str] = Field(default_factory=dict)
     credentials: Credentials = Field(default_factory=Credentials)
 

@@ -24,7 +24,7 @@ from tieline.probes.family import Asked, Failed, Family, credentials_of, is_secr
 from tieline.probes.leftovers import under_way
 from tieline.probes.report import Limits, Operation, Outcome, Report, Result
 from tieline.probes.running import carry_out, unexpected
-from tieline.probes.scrub import Scrubber
+from tieline.secrets.scrub import Scrubber
 from tieline.secrets.secret import Secret
 
 FAMILIES: Mapping[type[Any], str] = {

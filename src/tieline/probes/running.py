@@ -17,7 +17,7 @@ from typing import TypeVar
 from tieline.errors import TielineError
 from tieline.probes.family import Failed, Family, Skipped, Work
 from tieline.probes.report import Limits, Operation, Outcome, Report, Result
-from tieline.probes.scrub import Scrubber
+from tieline.secrets.scrub import Scrubber
 
 T = TypeVar("T")
 _MORE = "give it more --timeout"

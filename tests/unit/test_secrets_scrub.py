@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tieline.probes.scrub import LONGEST, Scrubber
+from tieline.secrets.scrub import LONGEST, Scrubber
 from tieline.secrets.secret import Secret
 
 PASSWORD = "s3cret:with/all@signs%20?#"
