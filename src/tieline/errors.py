@@ -70,6 +70,7 @@ class Code(StrEnum):
     OUTPUTS_NOT_SAVED = "outputs-not-saved"
     # runs and this machine
     RUN_NOT_FOUND = "run-not-found"
+    NOTIFICATION_NOT_FOUND = "notification-not-found"
     RUN_ACTIVE = "run-active"
     BAD_TRANSITION = "bad-transition"
     STORE_FAILED = "store-failed"

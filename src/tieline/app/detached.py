@@ -29,7 +29,15 @@ def main(uuid: str, fd: int) -> None:
         plan = Plan.model_validate(record.plan(uuid))
         folder = RunFolder(home.runs / uuid)
         sources = sources_of(plan, folder, home)
-        carry_out(Accepted(plan, folder, home, lock, record, sources), Silent(), controls)
+        accepted = Accepted(plan, folder, home, lock, record, sources)
+        if plan.notifications:
+            from tieline.app.announcing import Announcer
+
+            with Announcer(accepted, Silent()) as announcer:
+                carry_out(accepted, announcer, controls)
+                announcer.finish()
+        else:
+            carry_out(accepted, Silent(), controls)
 
 
 if __name__ == "__main__":

@@ -29,11 +29,16 @@ TIDYING = 30.0
 
 @contextmanager
 def opened(home: HomeFolder, listener: Listener | None = None) -> Iterator[Record]:
-    """The record, after removing what is past its ``ttl`` and ending what dead supervisors left."""
+    """The record, after removing what is past its ``ttl`` and ending what dead supervisors left; of which people are
+    told by a process of its own."""
     home.create()
     sweep_expired(home.runs)  # first: on a full disk it makes the room that the record needs
     with Record.open(home.database) as record:
-        recovery.recover(record, home.runs, listener or Silent())
+        ended = recovery.recover(record, home.runs, listener or Silent())
+        if any(run.watches for run in ended) or record.outbox.is_overdue():
+            from tieline.app.background import start_background
+
+            start_background(home)
         yield record
 
 

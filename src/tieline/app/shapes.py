@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from tieline.model.notification import Notification
 from tieline.model.run import Event, Run
 
 
@@ -43,6 +44,7 @@ def run_json(run: Run) -> dict[str, Any]:
         "queue": run.queue,
         "tags": list(run.tags),
         "code": [dict(item) for item in run.code],
+        "owner": run.owner,
     }
 
 
@@ -56,6 +58,36 @@ def event_json(event: Event) -> dict[str, Any]:
         "reason": event.reason,
         "message": event.message,
     }
+
+
+def notification_json(told: Notification) -> dict[str, Any]:
+    """One notification, with its attempts where they were read."""
+    facts = told.facts
+    return {
+        "id": told.id,
+        "connection": told.connection,
+        "namespace": told.namespace,
+        "trigger": told.trigger,
+        "state": told.state.value,
+        "run": facts.run,
+        "name": facts.name,
+        "project": facts.project,
+        "event": {"sequence": facts.sequence, "status": facts.status.value, "at": moment(facts.at)},
+        "resolves": told.resolves,
+        "status": told.status,
+        "reason": told.reason,
+        "attempts": told.attempts,
+        "createdAt": moment(told.created_at),
+        "nextAt": None if told.state.is_over else moment(told.next_at),
+        "finishedAt": moment(told.finished_at),
+        "history": [
+            {
+                "number": one.number, "at": moment(one.at), "outcome": one.outcome, "status": one.status,
+                "reason": one.reason, "seconds": one.seconds, "digest": one.digest,
+            }
+            for one in told.history
+        ],
+    }  # fmt: skip
 
 
 def moment(time: datetime | None) -> str | None:

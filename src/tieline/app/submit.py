@@ -14,6 +14,7 @@ import threading
 from dataclasses import dataclass
 
 from tieline.app.home import HomeFolder
+from tieline.app.pinning import pinned
 from tieline.app.preparing import Prepared
 from tieline.engines.base import Controls, Listener
 from tieline.engines.process.folders import RunFolder
@@ -52,7 +53,7 @@ def accept(prepared: Prepared, home: HomeFolder) -> Accepted:
     _create(prepared)
     lock = RunLock.acquire(prepared.folder.lock)
     try:
-        record.accept(_new_run(plan))
+        record.accept(_new_run(prepared))
     except BaseException:
         prepared.folder.remove()
         lock.release()
@@ -86,7 +87,9 @@ def sources_of(plan: Plan, folder: RunFolder, home: HomeFolder) -> Sources:
     return open_sources(settings, plan.run.namespace, home.root, os.environ)
 
 
-def _new_run(plan: Plan) -> NewRun:
+def _new_run(prepared: Prepared) -> NewRun:
+    plan = prepared.plan
+    watches, channels = pinned(plan, prepared.sources)
     return NewRun(
         uuid=plan.run.uuid,
         name=plan.run.name,
@@ -102,6 +105,9 @@ def _new_run(plan: Plan) -> NewRun:
         queue=plan.queue,
         tags=plan.tags,
         connections=plan.used_connections,
+        owner=plan.run.owner,
+        watches=watches,
+        channels=channels,
     )
 
 

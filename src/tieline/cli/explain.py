@@ -160,4 +160,5 @@ def _ending(plan: Plan) -> Iterable[tuple[str, str]]:
     yield "timeout", f"{ending.timeout} s" if ending.timeout else "none"
     yield "work folder", f"kept for {ending.ttl} s" if ending.ttl else "removed at the end"
     for notify in plan.notifications:
-        yield "tells", f"{notify.connection} when the run is {notify.trigger}"
+        asked = " (the catalog's events)" if notify.asked_by == "catalog" else ""
+        yield "tells", f"{notify.connection} when the run is {notify.trigger}{asked}"

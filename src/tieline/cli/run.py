@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from tieline.app.isolation import Isolation
     from tieline.app.preparing import Prepared, Wanted
     from tieline.app.submit import Accepted
-    from tieline.engines.base import Controls
-    from tieline.model.plan import Plan
+    from tieline.cli.progress import Progress
+    from tieline.cli.stopping import Stopping
+    from tieline.engines.base import Listener
     from tieline.model.run import Run
 
 CODES = "  ".join(
@@ -83,7 +85,7 @@ def _run(wanted: Wanted, config: Path | None, output: str, *, detach: bool) -> i
         _introduce(prepared)
         if detach:
             return _detached(accepted, output)
-        ended = _carried_out(accepted, controls, output)
+        ended = _carried_out(accepted, stopping, output)
     return exits.exit_code(ended, interrupted=stopping.interrupted)
 
 
@@ -100,29 +102,55 @@ def _introduce(prepared: Prepared) -> None:
         say(paint(printable(f"  {notice.field}: {notice.message}"), "dim", on=colour))
 
 
-def _carried_out(accepted: Accepted, controls: Controls, output: str) -> Run:
-    from tieline.app.submit import carry_out
+def _carried_out(accepted: Accepted, stopping: Stopping, output: str) -> Run:
     from tieline.cli.passing import Passing
     from tieline.cli.progress import Progress
 
     own = Passing((sys.stderr if output == "json" else sys.stdout).fileno())
     progress = Progress(accepted.plan, own)
-    try:
-        ended: Run = carry_out(accepted, progress, controls)
-    finally:
-        progress.close()
-        accepted.record.close()
-    _summarise(ended, accepted.plan, output)
+    with closing(accepted.record):
+        if accepted.plan.notifications:
+            ended = _announced(accepted, stopping, progress)
+        else:
+            ended = _to_its_end(accepted, progress, progress, stopping)
+        if output == "json":
+            from tieline.cli.summary import summary_json
+
+            out_json(summary_json(ended, accepted.plan, accepted.record.outbox.list(run=ended.uuid)))
     return ended
 
 
-def _summarise(ended: Run, plan: Plan, output: str) -> None:
-    from tieline.cli.summary import summary, summary_json
+def _to_its_end(accepted: Accepted, listener: Listener, progress: Progress, stopping: Stopping) -> Run:
+    from tieline.app.submit import carry_out
+    from tieline.cli.summary import summary
 
-    for line in summary(ended, plan, colour=has_colour(sys.stderr)):
+    try:
+        ended: Run = carry_out(accepted, listener, stopping.controls)
+    finally:
+        progress.close()
+    for line in summary(ended, accepted.plan, colour=has_colour(sys.stderr)):
         say(line)
-    if output == "json":
-        out_json(summary_json(ended, plan))
+    return ended
+
+
+def _announced(accepted: Accepted, stopping: Stopping, progress: Progress) -> Run:
+    """The same, and people are told of it as it goes; who could not be told in time is told by another process."""
+    from tieline.app.announcing import Announcer
+    from tieline.cli.notifications_words import left_words, told_words
+
+    colour = has_colour(sys.stderr)
+    with Announcer(
+        accepted, progress, lambda told, ended: progress.line(told_words(told, ended, colour=colour))
+    ) as announcer:
+        ended = _to_its_end(accepted, announcer, progress, stopping)
+        stopping.is_over = True
+        before = stopping.interrupts
+        progress.transient("  telling people of it (Ctrl-C leaves that to another process)")
+        left = announcer.finish(lambda: stopping.interrupts > before)
+        progress.close()
+        for one in left:
+            say(left_words(one, colour=colour))
+    return ended
 
 
 def _detached(accepted: Accepted, output: str) -> int:

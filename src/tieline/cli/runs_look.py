@@ -11,10 +11,12 @@ import click
 from tieline.cli.layout import ago, aligned, seconds, section
 from tieline.cli.options import output_option, run_argument
 from tieline.cli.terminal import has_colour, out_json, page, say
+from tieline.model.notification import Delivery
 from tieline.model.run import Status
 
 if TYPE_CHECKING:
     from tieline.app.home import HomeFolder
+    from tieline.model.notification import Notification
     from tieline.model.plan import Plan
     from tieline.model.run import Event, Run
 
@@ -114,25 +116,28 @@ def show(run: str, output: str) -> None:
     with opened_record(home) as record:
         found = find_run(record, run)
         plan, events = plan_of(record, found), record.events(found.uuid)
+        told = record.outbox.list(run=found.uuid)
     if output == "json":
-        out_json(_as_json(found, plan, events, home))
+        out_json(_as_json(found, plan, events, told, home))
     else:
-        page(_shown(found, plan, events, home, colour=has_colour(sys.stdout)))
+        page(_shown(found, plan, events, told, home, colour=has_colour(sys.stdout)))
 
 
-def _as_json(run: Run, plan: Plan, events: list[Event], home: HomeFolder) -> dict[str, Any]:
+def _as_json(run: Run, plan: Plan, events: list[Event], told: list[Notification], home: HomeFolder) -> dict[str, Any]:
     from tieline.app.shapes import event_json
     from tieline.cli.summary import summary_json
 
     return {
-        **summary_json(run, plan),
+        **summary_json(run, plan, told),
         "connections": list(plan.used_connections),
         "folder": str(home.runs / run.uuid),
         "events": [event_json(event) for event in events],
     }
 
 
-def _shown(run: Run, plan: Plan, events: list[Event], home: HomeFolder, *, colour: bool) -> list[str]:
+def _shown(
+    run: Run, plan: Plan, events: list[Event], told: list[Notification], home: HomeFolder, *, colour: bool
+) -> list[str]:
     from tieline.cli.summary import headline, next_commands, places
 
     lines = [headline(run, colour=colour), *aligned(_facts(run, plan, home), colour=colour)]
@@ -140,6 +145,7 @@ def _shown(run: Run, plan: Plan, events: list[Event], home: HomeFolder, *, colou
     code = [(item.get("connection") or "-", item.get("url", ""), item.get("commit", "")) for item in run.code]
     lines += section("Code", aligned(code), colour=colour)
     lines += section("Events", aligned(_events(run, events)), colour=colour)
+    lines += section("Notifications", aligned(map(_notification, reversed(told))), colour=colour)
     return lines + section("Next", [f"  {command}" for command in next_commands(run)], colour=colour)
 
 
@@ -154,6 +160,8 @@ def _facts(run: Run, plan: Plan, home: HomeFolder) -> Iterable[tuple[str, str]]:
         yield "exit code", str(run.exit_code)
     if plan.ending.max_retries or run.attempt > 1:
         yield "attempt", f"{run.attempt} of {plan.ending.max_retries + 1}"
+    if run.owner:
+        yield "by", run.owner
     if run.queue:
         yield "queue", run.queue
     if run.tags:
@@ -164,6 +172,11 @@ def _facts(run: Run, plan: Plan, home: HomeFolder) -> Iterable[tuple[str, str]]:
     yield "catalog", f"digest {run.catalog_digest[:12]}"
     if (folder := folder_of(home, run)).root.exists():
         yield "folder", str(folder.root)
+
+
+def _notification(told: Notification) -> tuple[str, ...]:
+    why = "" if told.state is Delivery.DELIVERED else told.reason or told.status
+    return str(told.id), told.connection, told.facts.status.value, told.state.value, why
 
 
 def _events(run: Run, events: list[Event]) -> Iterable[tuple[str, ...]]:

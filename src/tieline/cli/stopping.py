@@ -14,7 +14,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from tieline.cli import exits
-from tieline.engines.base import Controls
+from tieline.engines.base import Controls, Flag
 
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -30,6 +30,7 @@ class Stopping:
     def __init__(self, controls: Controls) -> None:
         self.controls = controls
         self.interrupts = 0
+        self.is_over = False  # the run is: only people are to be told of it
         self._before: dict[int, Any] = {}
 
     @property
@@ -52,6 +53,8 @@ class Stopping:
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         self.interrupts += 1
+        if self.is_over:
+            return
         if self.interrupts == 1:
             _tell(f"stopping… (KILL after {self.controls.grace:g} s; Ctrl-C again to kill now)")
             self.controls.stop.set()
@@ -64,6 +67,35 @@ class Stopping:
 
     def _terminate(self, _number: int, _frame: FrameType | None) -> None:
         self.controls.stop.set()
+
+
+class Ending:
+    """While it is entered, signals that ask a command to end are noticed, and what is under way is finished; a second
+    Ctrl-C ends it at once."""
+
+    def __init__(self) -> None:
+        self._flag = Flag()
+        self._before: dict[int, Any] = {}
+
+    def is_asked(self) -> bool:
+        return self._flag.is_set()
+
+    def __enter__(self) -> Self:
+        for number in ASKING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _ask(self, number: int, _frame: FrameType | None) -> None:
+        if self._flag.is_set() and number == signal.SIGINT:
+            os._exit(exits.INTERRUPTED)
+        self._flag.set()
 
 
 def _tell(text: str) -> None:

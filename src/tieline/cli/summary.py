@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from tieline.app.outputs import LOGS, place, stored
-from tieline.app.shapes import duration, run_json
+from tieline.app.shapes import duration, notification_json, run_json
 from tieline.cli.layout import aligned, seconds, size
 from tieline.cli.terminal import paint, printable
 from tieline.errors import Code, TielineError
+from tieline.model.notification import Notification
 from tieline.model.plan import Plan
 from tieline.model.run import Run, Status
 
@@ -75,6 +76,11 @@ def next_commands(run: Run) -> list[str]:
     return [f"tieline runs logs {short}", f"tieline runs outputs list {short}"]
 
 
-def summary_json(run: Run, plan: Plan) -> dict[str, Any]:
-    """A run that has ended, with its places."""
-    return {**run_json(run), "outputs": place(plan, run.attempt), "logs": place(plan, run.attempt, LOGS)}
+def summary_json(run: Run, plan: Plan, told: Iterable[Notification] = ()) -> dict[str, Any]:
+    """A run that has ended, with its places, and who was told of it, the first first."""
+    return {
+        **run_json(run),
+        "outputs": place(plan, run.attempt),
+        "logs": place(plan, run.attempt, LOGS),
+        "notifications": [notification_json(one) for one in sorted(told, key=lambda one: one.id)],
+    }

@@ -250,7 +250,7 @@ def _find(work: Work, asked: _Asked) -> Connection | None:
         hint = did_you_mean(asked.name, view.connections, f"`tieline connections list` shows what {where} has")
         work.issues.append(Issue(asked.path, Code.UNKNOWN_CONNECTION, f"there is no connection {asked.name!r}", hint))
         return None
-    if reason := _forbidden(connection, work.request):
+    if reason := forbidden(connection, work.request):
         work.issues.append(
             Issue(asked.path, Code.NOT_ALLOWED, f"{asked.name!r} may not be used {reason}", "ask its admin")
         )
@@ -258,7 +258,8 @@ def _find(work: Work, asked: _Asked) -> Connection | None:
     return connection
 
 
-def _forbidden(connection: Connection, request: Request) -> str:
+def forbidden(connection: Connection, request: Request) -> str:
+    """Why its ``allow`` keeps this run from using it; empty where it does not."""
     allow = connection.allow
     if allow is None:
         return ""

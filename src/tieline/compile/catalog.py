@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from tieline.compile.channels import rule_issues
 from tieline.documents.document import Document, FieldPath
 from tieline.documents.forms import MANY, Issue, problems_of, validate
 from tieline.errors import Code, InvalidInput, Problem, did_you_mean
@@ -190,6 +191,7 @@ def _connection(
     connection = Connection.from_form(form, schema, notifications_only=notifications_only, origin=str(path[0]))
     for where, message, hint in kind.check(connection):
         reading.issue((*path, *_steps(where)), Code.BAD_VALUE, message, hint)
+    reading.issues += rule_issues(connection, path)
     reading.stands[id(connection)] = path
     return connection
 

@@ -6,12 +6,14 @@ is typed by the connection's kind, see :mod:`tieline.kinds`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from tieline.documents.forms import described
 from tieline.model.form import LATER, Form
+from tieline.model.trigger import Trigger
 
 NAME_PATTERN = described(
     r"^[a-z0-9]([-a-z0-9_]{0,61}[a-z0-9])?$", "use lower-case letters, digits and '-', at most 63 characters"
@@ -94,6 +96,25 @@ class Health(Form):
     require: tuple[Literal["resolve", "reach", "authenticate", "list", "read", "write", "delete"], ...] = ()
 
 
+class EventRule(Form):
+    """What a notification connection is told without being asked: the statuses of these projects' runs."""
+
+    statuses: Annotated[tuple[Trigger, ...], Field(min_length=1)] = ("done",)
+    """succeeded, failed, stopped, done (any of the three), or another status."""
+    projects: tuple[str, ...] = ()
+    """Only these projects' runs; with * and ?: "exp-*". Default: all projects."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        """``- failed`` means ``- {statuses: [failed]}``."""
+        return {"statuses": [data]} if isinstance(data, str) else data
+
+    def covers(self, project: str) -> bool:
+        """Whether the rule is about this project."""
+        return not self.projects or any(fnmatchcase(project, pattern) for pattern in self.projects)
+
+
 class ConnectionForm(Form):
     """A connection as it stands in the file, its ``schema`` not yet read by its kind."""
 
@@ -116,6 +137,8 @@ class ConnectionForm(Form):
     auth: Annotated[Auth, LATER] | None = None
     allow: Annotated[Allow, LATER] | None = None
     health: Annotated[Health, LATER] | None = None
+    events: tuple[Annotated[EventRule, LATER], ...] = ()
+    """Under notificationConnections: what it is told of all runs that it may see."""
     is_alias: bool | None = None
     """Accepted from older files; has no effect here."""
 
@@ -141,6 +164,7 @@ class Connection:
     allow: Allow | None = None
     health: Health | None = None
     notifications_only: bool = False
+    events: tuple[EventRule, ...] = ()
     origin: str = "connections"  # where in the file it stands: connections, artifactsStore, namespaces …
 
     @classmethod
@@ -163,5 +187,6 @@ class Connection:
             form.allow,
             form.health,
             notifications_only,
+            form.events,
             origin,
         )

@@ -6,7 +6,7 @@ first and leaves fields that hold ``{{`` for later. What Tieline does with each 
 :mod:`tieline.compile.support`.
 """
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -14,18 +14,12 @@ from tieline.documents.forms import described
 from tieline.model.connection import NAME_PATTERN, VARIABLE_PATTERN
 from tieline.model.container import Container, ScalarText, TextList
 from tieline.model.form import LATER, Form
+from tieline.model.trigger import Trigger
 
 IO_NAME_PATTERN = described(r"^[A-Za-z_][A-Za-z0-9_-]*$", "use letters, digits, '_' and '-', a letter first")
 RUN_NAME_PATTERN = described(
     r"^[A-Za-z0-9]([-A-Za-z0-9_. ]{0,126}[A-Za-z0-9])?$", "use letters, digits, '-', '_', '.' and spaces"
 )
-
-
-Trigger = Literal[
-    "created", "queued", "starting", "running", "stopping", "saving", "retrying",
-    "succeeded", "failed", "stopped", "skipped", "done",
-]  # fmt: skip
-TRIGGERS: tuple[str, ...] = get_args(Trigger)
 
 
 class Validation(Form):

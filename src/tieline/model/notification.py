@@ -110,7 +110,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One row of the outbox."""
+    """One row of the outbox. ``next_at``: when it is to be tried (again)."""
 
     id: int
     connection: str
@@ -124,4 +124,7 @@ class Notification:
     finished_at: datetime | None = None
     status: str = ""
     reason: str = ""
+    channel: str = ""  # the digest of the channel that it is sent over
+    resolves: bool = False
+    reached: tuple[str, ...] = ()  # the targets that have it already, where a channel has several
     history: tuple[Attempt, ...] = field(default=())

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tieline.model.access import GitRemote, ObjectStore, Volume
+from tieline.model.access import Channel, GitRemote, ObjectStore, Volume
 from tieline.model.binding import Binding, Mount, Variable, WholeResource
 from tieline.model.form import LATER, Plain
 
@@ -153,10 +153,15 @@ class Ending(Plain):
 
 
 class Notify(Plain):
-    """Who is told, when: ``trigger`` is a status or ``done``."""
+    """Who is told, when: ``trigger`` is a status or ``done``; ``asked_by``: the job's file, or the catalog.
+
+    ``channel`` has references to secrets only: they are read when something is sent.
+    """
 
     connection: str
     trigger: str
+    asked_by: Literal["job", "catalog"] = "job"
+    channel: Annotated[Channel, LATER]
 
 
 class ServicePorts(Plain):

@@ -63,6 +63,29 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """Who is told of a run, when. ``channel``: the digest of the channel as the run was accepted with it;
+    ``resolves``: it is told of a success, too, that ends what it was told before."""
+
+    connection: str
+    trigger: str
+    channel: str
+    resolves: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPin:
+    """A channel as runs were accepted with it: its access, and where its secrets come from, as JSON. No value of a
+    secret is in it."""
+
+    digest: str
+    connection: str
+    namespace: str
+    access: dict[str, Any]
+    sources: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One row of the record. Times are UTC and aware; ``attempt`` counts from 1."""
 
@@ -90,6 +113,8 @@ class Run:
     tags: tuple[str, ...] = ()
     code: tuple[dict[str, str], ...] = ()  # the exact commits: {connection, url, commit}
     outcome: Outcome | None = None  # set from `saving` on
+    owner: str = ""  # who submitted it
+    watches: tuple[Watch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +148,6 @@ class NewRun:
     queue: str = ""
     tags: tuple[str, ...] = ()
     connections: tuple[str, ...] = field(default=())
+    owner: str = ""
+    watches: tuple[Watch, ...] = ()
+    channels: tuple[ChannelPin, ...] = ()

@@ -16,6 +16,7 @@ from tieline.errors import Code, RecordError
 from tieline.model.run import FINAL, Event, NewRun, Outcome, Run, Status
 from tieline.runs import lifecycle, queries, statements
 from tieline.runs.database import Database, open_database
+from tieline.runs.outbox import Outbox
 from tieline.runs.schema import RUNS
 
 Runs: TypeAlias = list[Run]
@@ -34,6 +35,11 @@ class Record:
     def open(cls, url_or_path: str | Path) -> Self:
         """Open the record in this SQLite file (a path or ``sqlite:///PATH``); create or upgrade it if needed."""
         return cls(open_database(url_or_path))
+
+    @property
+    def outbox(self) -> Outbox:
+        """Who is to be told of what happened."""
+        return Outbox(self._database)
 
     def close(self) -> None:
         self._database.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.engine import RowMapping
 
-from tieline.model.run import Event, NewRun, Outcome, Run, Status
+from tieline.model.run import Event, NewRun, Outcome, Run, Status, Watch
 from tieline.runs.schema import RUNS, safe_text
 
 RUN_COLUMNS = [column for column in RUNS.c if column.name not in ("id", "plan")]
@@ -18,7 +18,7 @@ RUN_COLUMNS = [column for column in RUNS.c if column.name not in ("id", "plan")]
 
 def new_run_row(new: NewRun, at: datetime) -> dict[str, Any]:
     """The row of a run that is accepted now."""
-    row = {column: getattr(new, column) for column in NewRun.__slots__ if column != "connections"}
+    row = {column: getattr(new, column) for column in NewRun.__slots__ if column not in ("connections", "channels")}
     first = {"status": Status.CREATED, "attempt": 1, "created_at": at, "updated_at": at}
     return encoded({**row, **first, "reason": "", "message": "", "stop_requested": False, "code": ()})
 
@@ -28,6 +28,8 @@ def encoded(fields: dict[str, Any]) -> dict[str, Any]:
     row = dict(fields)
     for name in row.keys() & {"plan", "tags", "code"}:
         row[name] = json.dumps(row[name])
+    if "watches" in row:
+        row["watches"] = json.dumps([asdict(watch) for watch in row["watches"]])
     if outcome := row.get("outcome"):
         row["outcome"] = json.dumps({**asdict(outcome), "message": safe_text(outcome.message)})
     return row
@@ -40,6 +42,8 @@ def run_of(row: RowMapping) -> Run:
     fields["tags"] = tuple(json.loads(fields["tags"]))
     fields["code"] = tuple(json.loads(fields["code"]))
     fields["outcome"] = _outcome_of(fields["outcome"])
+    fields["owner"] = fields["owner"] or ""
+    fields["watches"] = tuple(Watch(**watch) for watch in json.loads(fields["watches"] or "[]"))
     return Run(**fields)
 
 

@@ -9,11 +9,23 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in ``migrations/versions``: opening a record compares it without importing Alembic."""
 
 
@@ -88,6 +100,8 @@ RUNS = Table(
     _text("code"),
     Column("outcome", SafeText),
     _text("plan"),
+    Column("owner", SafeText),  # these two are not there for runs of earlier versions
+    Column("watches", SafeText),
 )
 Index(None, RUNS.c.name)
 Index(None, RUNS.c.status)
@@ -117,3 +131,62 @@ RUN_CONNECTIONS = Table(
     _text("namespace"),
 )
 Index(None, RUN_CONNECTIONS.c.connection, RUN_CONNECTIONS.c.namespace)
+
+CHANNELS = Table(
+    "channels",
+    METADATA,
+    Column("digest", SafeText, primary_key=True),
+    _text("connection"),
+    _text("namespace"),
+    _text("access"),
+    _text("sources"),
+    # Who delivers to it now, and until when that holds if they are never heard of again.
+    _text("holder"),
+    Column("held_until", UtcTime),
+    # What the service's limit allows: messages left at that time.
+    Column("allowance", Float),
+    Column("allowance_at", UtcTime),
+    # The service asked to be left alone, or can't be reached.
+    Column("paused_until", UtcTime),
+)
+
+NOTIFICATIONS = Table(
+    "notifications",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    # No foreign key: somebody is told of a run that was removed meanwhile, too.
+    _text("run"),
+    Column("sequence", Integer, nullable=False),
+    _text("connection"),
+    _text("namespace"),
+    _text("trigger"),
+    _text("channel"),
+    _text("subject"),
+    Column("resolves", Boolean, nullable=False),
+    _text("event_status"),
+    _text("facts"),
+    _text("state"),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("next_at", UtcTime, nullable=False),
+    Column("finished_at", UtcTime),
+    _text("status"),
+    _text("reason"),
+    _text("reached"),
+    UniqueConstraint("run", "sequence", "connection"),
+)
+Index(None, NOTIFICATIONS.c.state, NOTIFICATIONS.c.channel)
+Index(None, NOTIFICATIONS.c.connection, NOTIFICATIONS.c.subject)
+
+ATTEMPTS = Table(
+    "attempts",
+    METADATA,
+    Column("notification", Integer, ForeignKey("notifications.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", UtcTime, nullable=False),
+    _text("outcome"),
+    _text("status"),
+    _text("reason"),
+    Column("seconds", Float),
+    Column("digest", Integer, nullable=False),
+)

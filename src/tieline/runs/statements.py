@@ -11,11 +11,13 @@ from sqlalchemy.engine import Connection
 from tieline.model.run import NewRun, Run
 from tieline.runs.rows import encoded, new_run_row
 from tieline.runs.schema import EVENTS, RUN_CONNECTIONS, RUNS
+from tieline.runs.telling import pin, tell
 
 
 def insert_run(connection: Connection, new: NewRun, at: datetime) -> None:
-    """The run and the connections that it uses."""
+    """The run, the connections that it uses, and the channels that are told of it."""
     connection.execute(insert(RUNS), new_run_row(new, at))
+    pin(connection, new.channels)
     uses = [
         {"run": new.uuid, "connection": name, "namespace": new.namespace} for name in dict.fromkeys(new.connections)
     ]
@@ -29,7 +31,7 @@ def change(connection: Connection, uuid: str, fields: dict[str, Any]) -> None:
 
 
 def append_event(connection: Connection, run: Run) -> None:
-    """Record how the run stands now as its next event."""
+    """Record how the run stands now as its next event, and who is to be told of it."""
     last = select(func.coalesce(func.max(EVENTS.c.sequence), 0)).where(EVENTS.c.run == run.uuid).scalar_subquery()
     connection.execute(
         insert(EVENTS).values(
@@ -42,6 +44,9 @@ def append_event(connection: Connection, run: Run) -> None:
             message=run.message,
         )
     )
+    if run.watches:
+        sequence = connection.execute(select(func.max(EVENTS.c.sequence)).where(EVENTS.c.run == run.uuid)).scalar_one()
+        tell(connection, run, sequence)
 
 
 def delete_run(connection: Connection, uuid: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tieline.model.access import Credentials, ObjectStore
 from tieline.model.binding import (
@@ -25,7 +25,8 @@ from tieline.secrets.names import Resource
 class Need:
     """A secret or config map that must be there, with any one of ``keys`` (none: whichever it has).
 
-    ``advice``: the plan can be carried out without those keys, and somebody will wonder.
+    ``advice``: the plan can be carried out without those keys, and somebody will wonder. ``soft``: without the whole
+    of it, too.
     """
 
     where: str
@@ -33,6 +34,7 @@ class Need:
     name: str
     keys: tuple[str, ...] = ()
     advice: bool = False
+    soft: bool = False
 
 
 def needs_of(plan: Plan) -> tuple[Need, ...]:
@@ -54,6 +56,9 @@ def needs_of(plan: Plan) -> tuple[Need, ...]:
         found += _of_credentials(plan.store.access.credentials, f"artifactsStore[{plan.store.connection}]")
     for program in (plan.main, *plan.sidecars):
         found += _of_program(program)
+    for notify in plan.notifications:
+        needs = _of_credentials(notify.channel.credentials, f"notifications[{notify.connection}]")
+        found += [replace(need, soft=notify.asked_by == "catalog") for need in needs]
     return tuple(dict.fromkeys(found))
 
 

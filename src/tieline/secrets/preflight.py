@@ -41,6 +41,8 @@ def missing(plan: Plan, sources: Sources) -> list[Problem]:
             told = [first for first in error.problems if first.message not in failed]
             failed |= {first.message for first in told}
             found = [replace(first, place=Place(field=need.where)) for first in told]
+        if need.soft:
+            found = [replace(problem, warning=True) for problem in found]
         problems.update(dict.fromkeys(found))
     return list(problems)
 

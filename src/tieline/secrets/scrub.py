@@ -31,11 +31,12 @@ class Scrubber:
 
     def __call__(self, text: str) -> str:
         """The text, on one line, printable, without any of the values."""
-        plain = " ".join(self._hide(text).split())
+        plain = " ".join(self.hide(text).split())
         plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in plain)
         return plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}…"
 
-    def _hide(self, text: str) -> str:
+    def hide(self, text: str) -> str:
+        """The text as it is, without any of the values."""
         if self._pattern is None:
             return text
         return _BASE64.sub(self._if_encoded, self._pattern.sub(HIDDEN, text))

@@ -53,6 +53,16 @@ class LogReader:
                 yield data
 
 
+def log_tail(store: Store, prefix: str, name: str, most: int) -> bytes:
+    """The last bytes, at most so many, of what is saved of a log by now; from the beginning of a line."""
+    reader = LogReader(store, prefix, name)
+    size = LogFolder(store, prefix, name).chain().saved
+    reader.offset = max(0, size - most)
+    cut = reader.offset > 0
+    data = b"".join(reader.poll())
+    return data.partition(b"\n")[2] if cut else data
+
+
 def read_logs(store: Store, prefix: str, name: str) -> Iterator[bytes]:
     """All that is saved of a log by now, in chunks."""
     return LogReader(store, prefix, name).poll()

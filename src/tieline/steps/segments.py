@@ -61,6 +61,11 @@ class Chain:
     end: int
     has_gap: bool
 
+    @property
+    def saved(self) -> int:
+        """Bytes of it that are saved."""
+        return self.whole.size + sum(segment.size for segment in self.segments)
+
 
 class LogFolder:
     """The keys of one log in a store, and what is there."""

@@ -1,0 +1,69 @@
+"""Telling people of a run while it is carried out: its own process delivers, and leaves to another what takes long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from tieline.app.background import start_background
+from tieline.app.delivering import Deliverer, Told
+from tieline.app.submit import Accepted
+from tieline.engines.base import Listener
+from tieline.model.notification import Delivery, Notification
+from tieline.model.plan import Step
+from tieline.model.run import Run
+
+PATIENCE = 10.0
+"""Seconds after its end that a run's process waits until everybody was told."""
+PAUSE = 0.05
+
+
+class Announcer:
+    """The listener of a run that has people told of it, while it is entered."""
+
+    def __init__(self, accepted: Accepted, listener: Listener, told: Told | None = None) -> None:
+        self._accepted, self._inner = accepted, listener
+        self._deliverer = Deliverer(accepted.home, accepted.record, told)
+
+    def __enter__(self) -> Self:
+        self._deliverer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Messages under way are sent; what is left then, of this run or another, is left to a process of its own."""
+        self._deliverer.stop()
+        if self._accepted.record.outbox.waiting():
+            start_background(self._accepted.home)
+
+    def finish(self, given_up: Callable[[], bool] = lambda: False) -> list[Notification]:
+        """Wait until everybody was told who is to be told of this run, for :data:`PATIENCE` seconds; who was not."""
+        self._deliverer.wake()
+        until = time.monotonic() + PATIENCE
+        while left := self._left():
+            if time.monotonic() >= until or given_up():
+                break
+            time.sleep(PAUSE)
+        return left
+
+    def _left(self) -> list[Notification]:
+        states = (Delivery.PENDING, Delivery.SENDING)
+        return self._accepted.record.outbox.list(run=self._accepted.plan.run.uuid, states=states)
+
+    # --- the listener
+
+    def status(self, run: Run) -> None:
+        self._inner.status(run)
+        self._deliverer.wake()
+
+    def step(self, step: Step, state: str, detail: str) -> None:
+        self._inner.step(step, state, detail)
+
+    def output(self, program: str, data: bytes) -> None:
+        self._inner.output(program, data)
+
+    def note(self, message: str) -> None:
+        self._inner.note(message)

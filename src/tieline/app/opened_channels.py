@@ -1,0 +1,68 @@
+"""A channel that is delivered to, opened with its secrets; or why it can't be, as the answer to every message."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tieline.app.home import HomeFolder
+from tieline.channels.base import Answer, Outcome, Sender, Target, Traits, Unusable, reason_of
+from tieline.channels.opening import open_sender, traits_of
+from tieline.errors import Refused, TielineError
+from tieline.model.access import Channel
+from tieline.model.catalog import SecretSourceForm
+from tieline.model.notification import Message
+from tieline.runs.outbox import Held
+from tieline.secrets.resolve import Places, Resolver
+from tieline.secrets.secret import Secret
+from tieline.secrets.sources import Sources, open_sources
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """``answer``: why there is no sender."""
+
+    traits: Traits
+    sources: Sources
+    sender: Sender | None = None
+    answer: Answer | None = None
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        return self.sender.targets if self.sender is not None else ()
+
+    def send(self, target: Target, message: Message) -> Answer:
+        """Send a message to one target. Raises nothing."""
+        assert self.sender is not None  # noqa: S101 - there are no targets without one
+        return self.sender.send(target, message)
+
+    def close(self) -> None:
+        if self.sender is not None:
+            self.sender.close()
+
+
+def open_channel(held: Held, home: HomeFolder) -> Opened:
+    """Read the secrets, and open the sender. Raises nothing that a channel or a secret may cause."""
+    access = Channel.model_validate(held.access)
+    forms = [SecretSourceForm.model_validate(form) for form in held.sources]
+    sources = open_sources(forms, held.namespace, home.root, os.environ)
+    traits = Traits()
+    try:
+        traits = traits_of(access.service)
+        return Opened(traits, sources, open_sender(access, values_of(access, sources)))
+    except Unusable as error:
+        return Opened(traits, sources, answer=Answer(Outcome.REFUSED, "unusable", error.reason, error.hint))
+    except TielineError as error:
+        status = "secret missing" if isinstance(error, Refused) else "secret unreadable"
+        return Opened(traits, sources, answer=Answer(Outcome.LATER, status, reason_of(error), busy=True))
+
+
+def values_of(access: Channel, sources: Sources) -> Mapping[str, Secret]:
+    """The credentials that there are. Raises Refused where the secret itself is not there, and SourceFailed."""
+    name = access.credentials.secret
+    if name is not None and sources.locate("secret", name) is None:
+        raise Refused(sources.missing("secret", name))
+    resolver = Resolver(sources, Places("", ""))
+    found = {entry: resolver.resolve(value) for entry, value in access.credentials.values.items()}
+    return {entry: value for entry, value in found.items() if value is not None}

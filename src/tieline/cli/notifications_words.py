@@ -1,0 +1,49 @@
+"""How notifications are said in a line: while they are delivered, and where they are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from tieline.cli.layout import one_line, seconds
+from tieline.cli.terminal import paint
+from tieline.model.notification import Delivery, Notification
+from tieline.runs.outbox import Ended
+
+STYLES = {Delivery.DELIVERED: "good", Delivery.FAILED: "error", Delivery.UNKNOWN: "warning"}
+WORDS = {
+    Delivery.DELIVERED: "told",
+    Delivery.FAILED: "not told",
+    Delivery.UNKNOWN: "may have been told",
+    Delivery.PENDING: "not told yet",
+    Delivery.SENDING: "being told",
+}
+
+
+def told_words(told: Sequence[Notification], ended: Ended, *, colour: bool) -> str:
+    """One message that was sent, or could not be."""
+    first = told[0]
+    words = paint(WORDS[ended.state], STYLES.get(ended.state, "warning"), on=colour)
+    what = f"{first.facts.name} {first.facts.status.value}" if len(told) == 1 else f"{len(told)} events in one message"
+    text = f"  {one_line(first.connection)}: {words}: {one_line(what)}"
+    if ended.state is not Delivery.DELIVERED:
+        text += f": {one_line(_why(ended.status, ended.reason))}"
+    elif ended.reason:
+        text += f" ({one_line(ended.reason)})"
+    if ended.next_at is not None:
+        wait = max((ended.next_at - datetime.now(UTC)).total_seconds(), 0)
+        text += f"; again in {seconds(wait)}"
+    elif ended.state is not Delivery.DELIVERED:
+        text += f" – tieline notifications retry {first.id}"
+    return text
+
+
+def left_words(told: Notification, *, colour: bool) -> str:
+    """One that is not over when a command ends."""
+    words = paint(WORDS[Delivery.PENDING], "warning", on=colour)
+    why = f": {one_line(_why(told.status, told.reason))}" if told.status or told.reason else ""
+    return f"  {one_line(told.connection)}: {words}{why}; another process goes on: tieline notifications show {told.id}"
+
+
+def _why(status: str, reason: str) -> str:
+    return f"{status}: {reason}" if status and reason else status or reason
