@@ -26,6 +26,9 @@ def rule_issues(connection: Connection, path: FieldPath) -> Iterator[Issue]:
         yield Issue(
             (*path, "events"), Code.BAD_VALUE, message, "move the connection there, or remove them", at_key=True
         )
-    elif connection.notifications_only and channel_of(connection) is None:
+    for number, rule in enumerate(connection.events):
+        if not rule.statuses:
+            yield Issue((*path, "events", number, "statuses"), Code.BAD_VALUE, "it names no status", "name one: failed")
+    if connection.notifications_only and channel_of(connection) is None:
         message = f"kind {connection.kind} tells nobody, and what stands here is used for notifications only"
         yield Issue((*path, "kind"), Code.WRONG_KIND, message, "move it to connections", warning=not connection.events)

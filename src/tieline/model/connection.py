@@ -99,7 +99,7 @@ class Health(Form):
 class EventRule(Form):
     """What a notification connection is told without being asked: the statuses of these projects' runs."""
 
-    statuses: Annotated[tuple[Trigger, ...], Field(min_length=1)] = ("done",)
+    statuses: tuple[Trigger, ...] = ("done",)
     """succeeded, failed, stopped, done (any of the three), or another status."""
     projects: tuple[str, ...] = ()
     """Only these projects' runs; with * and ?: "exp-*". Default: all projects."""
