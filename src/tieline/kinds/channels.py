@@ -5,7 +5,7 @@ the access's credentials as ``webhooks``.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Field, create_model
@@ -26,7 +26,9 @@ class ChannelRow:
     name: str
     title: str
     fields: Mapping[str, str]
-    """Text fields, with their descriptions."""
+    """Text fields, with their descriptions; ``url`` and ``channel`` where they mean something of their own."""
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What a field may say, where it is one of a few words."""
     secrets: Mapping[str, tuple[str, ...]]
     """Further credentials: an entry, and the keys that may hold it."""
     by_url: bool = True
@@ -96,6 +98,10 @@ class ChannelKind(Kind):
         if elsewhere is None and not (self.row.by_url and schema.url):
             what = "the webhook's URL or the token" if self.row.by_url else "the key"
             found.append(("secret", f"nothing has {what}", f"add secret: {{name: …}} with {what}"))
+        for name, words in self.row.choices.items():
+            said = getattr(schema, name, None)
+            if said is not None and said.lower() not in map(str.lower, words):
+                found.append((f"schema.{name}", f"{said!r} is none of its words", f"use {' or '.join(words)}"))
         return found
 
 
@@ -106,6 +112,8 @@ def options_of(schema: FreeForm, *without: str) -> dict[str, str]:
 
 
 _SLACK = {
+    "url": "The webhook's address, if it is no secret; with a token, the Web API's. Default: https://slack.com/api.",
+    "channel": "Where messages go: #ml-runs. A token needs it; a webhook has a channel of its own.",
     "username": "The name that messages appear under.",
     "icon": "The emoji or image that they appear with: ':robot_face:'.",
 }
@@ -142,7 +150,7 @@ ROWS = (
     ChannelRow(
         name="mattermost",
         title="A Mattermost channel",
-        fields=_SLACK,
+        fields={name: text for name, text in _SLACK.items() if name in ("username", "icon")},
         secrets={},
         examples=(
             {
@@ -158,9 +166,11 @@ ROWS = (
         title="A PagerDuty service",
         by_url=False,
         resolves=True,
+        choices={"severity": ("critical", "error", "warning", "info")},
         fields={
-            "severity": "critical, error, warning or info. Default: by the run's status.",
-            "component": "What is affected.",
+            "url": "The address for events. Default: https://events.pagerduty.com/v2/enqueue.",
+            "severity": "How bad a failure is: critical, error, warning or info. Default: error.",
+            "component": "What is affected. Default: the job's name.",
         },
         secrets={
             "routing-key": (
@@ -184,13 +194,17 @@ ROWS = (
     ChannelRow(
         name="hipchat",
         title="A HipChat room (its servers of one's own)",
-        fields={},
+        fields={
+            "url": "The server's address (with channel and a token), or that of a room's notification.",
+            "channel": "The room, by its name or number.",
+        },
         secrets={"token": ("HIPCHAT_TOKEN",)},
         examples=({"name": "room", "kind": "hipchat", "secret": {"name": "hipchat-webhook"}},),
     ),
     ChannelRow(
         name="webhook",
         title="Any address that takes a POST of JSON",
+        choices={"method": ("POST", "PUT")},
         fields={"method": "POST or PUT. Default: POST."},
         secrets={
             "token": ("WEBHOOK_TOKEN", "access-token"),
@@ -297,10 +311,15 @@ class Email(Kind):
         return Channel(service="email", options=options, credentials=found)
 
 
+_TYPES = {"url": HttpUrl | None}
+"""Of the fields that are not just text."""
+
+
 def _maker(row: ChannelRow) -> Callable[[], Kind]:
     def make() -> Kind:
         fields: dict[str, Any] = {
-            name: (Scalar | None, Field(default=None, description=text)) for name, text in row.fields.items()
+            name: (_TYPES.get(name, Scalar | None), Field(default=None, description=text))
+            for name, text in row.fields.items()
         }
         word = row.name.capitalize()
         body = {
