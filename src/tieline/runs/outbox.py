@@ -232,7 +232,8 @@ def _take_back(connection: Connection, digest: str, now: datetime) -> None:
 def _record(connection: Connection, digest: str, ended: Ended, now: datetime) -> None:
     """How a message ended. Rows that somebody else has taken meanwhile (this process was asleep) are left alone."""
     ours = and_(_ROWS.id.in_(ended.ids), _ROWS.state == Delivery.SENDING)
-    numbers = dict(connection.execute(select(_ROWS.id, _ROWS.attempts).where(ours)).tuples().all())
+    begun = connection.execute(select(_ROWS.id, _ROWS.attempts).where(ours)).all()
+    numbers = {row.id: row.attempts for row in begun}
     for number, attempt in numbers.items():
         last = and_(ATTEMPTS.c.notification == number, ATTEMPTS.c.number == attempt)
         told = {name: getattr(ended, name) for name in ("outcome", "status", "reason", "seconds")}
@@ -261,7 +262,7 @@ def _next(connection: Connection, channel: RowMapping, limits: Limits, now: date
     if allowance < 1:
         return Idle(now + timedelta(seconds=(1 - allowance) / limits.per_second), limited=True)
     _set(connection, digest, allowance=allowance - 1, allowance_at=now)
-    alone = len(rows) <= allowance or allowance >= 2 or rows[0]["reached"] != "[]"
+    alone = limits.most == 1 or len(rows) <= allowance or allowance >= 2 or rows[0]["reached"] != "[]"
     return [rows[0]] if alone else [row for row in rows if row["reached"] == "[]"]
 
 
@@ -281,7 +282,7 @@ def _due(digest: str, now: datetime, most: int) -> Any:
         earlier.state == Delivery.PENDING, earlier.next_at > now,
     )  # fmt: skip
     where = (_ROWS.channel == digest, _ROWS.state == Delivery.PENDING, _ROWS.next_at <= now, ~waits_for)
-    return select(NOTIFICATIONS).where(*where).order_by(_ROWS.id).limit(max(most, 2))
+    return select(NOTIFICATIONS).where(*where).order_by(_ROWS.id).limit(most)
 
 
 def _begin(connection: Connection, digest: str, rows: Sequence[RowMapping], now: datetime) -> list[Notification]:

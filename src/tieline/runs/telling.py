@@ -41,7 +41,10 @@ def tell(connection: Connection, run: Run, sequence: int) -> None:
 
 def _told(connection: Connection, run: Run, subject: str) -> Iterator[tuple[Watch, bool]]:
     """Each connection once; with whether it is told only because a success ends what it was told before."""
-    asked = {watch.connection: watch for watch in reversed(run.watches) if fires(watch.trigger, run.status)}
+    asked: dict[str, Watch] = {}
+    for watch in run.watches:
+        if fires(watch.trigger, run.status):
+            asked.setdefault(watch.connection, watch)
     yield from ((watch, False) for watch in asked.values())
     if run.status is Status.SUCCEEDED:
         others = {watch.connection: watch for watch in run.watches if watch.resolves and watch.connection not in asked}
