@@ -12,13 +12,16 @@ from typing import Any
 
 from tieline.app.home import HomeFolder
 from tieline.app.pinning import pin_of
+from tieline.app.secrets import keeper
 from tieline.compile.catalog import Home, read_catalog
 from tieline.compile.channels import channel_of
 from tieline.documents.document import parse_document
 from tieline.model.notification import Delivery, Notification
 from tieline.model.run import ChannelPin, NewRun, Run, Status, Watch
 from tieline.runs.record import Record
+from tieline.secrets.secret import Secret
 
+ROUTING_KEY = b"0123456789abcdef0123456789abcdef"
 WAITING = (Delivery.PENDING, Delivery.SENDING)
 
 
@@ -41,6 +44,7 @@ class World:
         file = {"notificationConnections": [{"name": name, "kind": kind, "schema": schema}]}
         if kind == "pagerduty":
             file["notificationConnections"][0]["secret"] = {"name": name}
+            keeper(self.home, "secret").set("default", name, {"routing_key": Secret(ROUTING_KEY)})
         catalog, _ = read_catalog(parse_document(json.dumps(file), "tieline.yaml"), Home("/a", "/c", "/u"), "/")
         connection = catalog.views["default"].notifications[name]
         access = channel_of(connection)
