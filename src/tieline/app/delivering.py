@@ -25,7 +25,7 @@ from tieline.channels.base import Answer, Outcome, Target
 from tieline.errors import TielineError
 from tieline.model.notification import Notification
 from tieline.runs.locks import RunLock
-from tieline.runs.outbox import Ended, Idle, Limits
+from tieline.runs.outbox import NOT_AGAIN, Ended, Idle, Limits
 from tieline.runs.record import Record
 
 AT_ONCE = 16
@@ -151,14 +151,14 @@ class Deliverer:
     def _served(self, digest: str) -> None:
         try:
             idle = self._send_all(digest)
-        except TielineError:  # of the record; what was begun is taken back when it is held again
-            idle = None
-            self._stop.wait(RECORD_TROUBLE)
-        with self._guard:
             if idle is not None and idle.limited and idle.until is not None:
                 self._not_before[digest] = idle.until
-            del self._serving[digest]
-        self._wake.set()
+        except TielineError:  # of the record; what was begun is taken back when it is held again
+            self._stop.wait(RECORD_TROUBLE)
+        finally:
+            with self._guard:
+                del self._serving[digest]
+            self._wake.set()
 
     def _send_all(self, digest: str) -> Idle | None:
         """Send what is due, message by message, until nothing is or the service's limit is reached."""
@@ -190,7 +190,11 @@ class Deliverer:
 
     def _send(self, opened: Opened, told: list[Notification], chance: Random) -> Ended:
         began = time.monotonic()
-        answers = self._answers(opened, told)
+        try:
+            answers = self._answers(opened, told)
+        except Exception as error:  # a defect of ours must not lose what is to be told
+            reason = f"a defect in Tieline: {type(error).__name__}"
+            answers = [(Target("", ""), Answer(Outcome.LATER, "internal", reason, "please report it"))]
         seconds = round(time.monotonic() - began, 3)
         ended = verdict(told, answers, opened.traits, datetime.now(UTC), chance, seconds)
         if self._told is not None:
@@ -199,15 +203,8 @@ class Deliverer:
 
     def _answers(self, opened: Opened, told: list[Notification]) -> list[tuple[Target, Answer]]:
         """What each target said that has not had it yet."""
-        try:
-            if opened.answer is not None:
-                return [(Target("", ""), opened.answer)]
-            message = message_of(told, self._record, opened.sources)
-            return [
-                (target, opened.send(target, message))
-                for target in opened.targets
-                if not any(one.rpartition(":")[2] == target.id for one in told[0].reached)
-            ]
-        except Exception as error:  # a defect of ours must not lose what is to be told
-            reason = f"a defect in Tieline: {type(error).__name__}"
-            return [(Target("", ""), Answer(Outcome.LATER, "internal", reason, "please report it"))]
+        if opened.answer is not None:
+            return [(Target("", ""), opened.answer)]
+        message = message_of(told, self._record, opened.sources)
+        over = {one.rpartition(NOT_AGAIN)[2] for one in told[0].reached}
+        return [(target, opened.send(target, message)) for target in opened.targets if target.id not in over]

@@ -13,12 +13,12 @@ from random import Random
 
 from tieline.channels.base import Answer, Outcome, Target, Traits
 from tieline.model.notification import Delivery, Notification
-from tieline.runs.outbox import Ended
+from tieline.runs.outbox import NOT_AGAIN, Ended
 
 GIVE_UP = timedelta(hours=24)
 FIRST, LONGEST = 1.0, 300.0
 """Seconds before the second attempt, and the longest pause between two."""
-REFUSED, UNSURE = "refused:", "unsure:"
+REFUSED, UNSURE = f"refused{NOT_AGAIN}", f"unsure{NOT_AGAIN}"
 """In front of a target that is not tried again, among those that were reached."""
 
 
@@ -32,6 +32,8 @@ def verdict(
 ) -> Ended:
     """How sending a message ended, that told these notifications and went to each of these targets."""
     ids = tuple(one.id for one in told)
+    if not answers:  # every target had its end before
+        return Ended(ids, _final(told[0].reached), Outcome.DELIVERED, reached=told[0].reached)
     again = [answer for _, answer in answers if _is_worth(answer, traits)]
     reached = (*told[0].reached, *(_reached(target, answer) for target, answer in answers if answer not in again))
     worst = max((answer for _, answer in answers), key=lambda answer: _ORDER.index(answer.outcome))

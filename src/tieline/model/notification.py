@@ -126,5 +126,5 @@ class Notification:
     reason: str = ""
     channel: str = ""  # the digest of the channel that it is sent over
     resolves: bool = False
-    reached: tuple[str, ...] = ()  # the targets that have it already, where a channel has several
+    reached: tuple[str, ...] = ()  # the targets that have it already; with refused: or unsure: before it, another end
     history: tuple[Attempt, ...] = field(default=())

@@ -30,6 +30,8 @@ LEASE = 300.0
 OVERDUE = 30.0
 """Seconds after its time at which what was not sent is nobody's."""
 INTERRUPTED = "interrupted"
+NOT_AGAIN = ":"
+"""In what is recorded of a target that was not reached and is not to be tried again: ``refused:ID``."""
 _ROWS = NOTIFICATIONS.c
 _WAITING = (Delivery.PENDING, Delivery.SENDING)
 
@@ -201,11 +203,13 @@ class Outbox:
                 telling.pin(connection, [channel])
                 fields["channel"] = channel.digest
             able = (Delivery.FAILED, Delivery.UNKNOWN, Delivery.PENDING)
-            changed = update(NOTIFICATIONS).where(_ROWS.id == number, _ROWS.state.in_(able)).values(fields)
-            if not connection.execute(changed).rowcount:
+            query = select(_ROWS.channel, _ROWS.reached).where(_ROWS.id == number, _ROWS.state.in_(able))
+            row = connection.execute(query).first()
+            if row is None:
                 return False
-            digest = select(_ROWS.channel).where(_ROWS.id == number)
-            _set(connection, connection.execute(digest).scalar_one(), paused_until=None)
+            fields["reached"] = json.dumps([one for one in json.loads(row.reached) if NOT_AGAIN not in one])
+            connection.execute(update(NOTIFICATIONS).where(_ROWS.id == number).values(fields))
+            _set(connection, fields.get("channel", row.channel), paused_until=None)
         return True
 
 
