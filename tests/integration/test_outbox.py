@@ -15,7 +15,8 @@ from outbox_harness import World, now
 from tieline.errors import Code, NotFound, RecordError
 from tieline.model.notification import Delivery, Notification
 from tieline.model.run import Status
-from tieline.runs.outbox import Ended, Held, Idle, Limits
+from tieline.runs.outbox import Held
+from tieline.runs.sending import Ended, Idle, Limits
 
 FREE = Limits()
 SLACK = Limits(burst=3, per_second=1.0, most=50)

@@ -11,7 +11,7 @@ from tieline.app.verdicts import FIRST, GIVE_UP, LONGEST, verdict
 from tieline.channels.base import Answer, Outcome, Target, Traits
 from tieline.model.notification import Delivery, EventFacts, Notification
 from tieline.model.run import Status
-from tieline.runs.outbox import Ended
+from tieline.runs.sending import Ended
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 FACTS = EventFacts("u", 1, NOW, Status.FAILED, 1, "train", "p", "default", "job", "process", NOW)

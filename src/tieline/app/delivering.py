@@ -25,8 +25,9 @@ from tieline.channels.base import Answer, Outcome, Target
 from tieline.errors import TielineError
 from tieline.model.notification import Notification
 from tieline.runs.locks import RunLock
-from tieline.runs.outbox import NOT_AGAIN, Ended, Idle, Limits
+from tieline.runs.outbox import NOT_AGAIN
 from tieline.runs.record import Record
+from tieline.runs.sending import Ended, Idle, Limits
 
 AT_ONCE = 16
 """Channels that are delivered to side by side."""
@@ -178,9 +179,7 @@ class Deliverer:
         finally:
             opened.close()
             with suppress(TielineError):  # whoever holds it next takes back what is left
-                if ended is not None:
-                    self._outbox.record(digest, ended)
-                self._outbox.release(digest, self._name)
+                self._outbox.release(digest, self._name, ended)
 
     def _limits(self, opened: Opened) -> Limits:
         traits = opened.traits

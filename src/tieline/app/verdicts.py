@@ -13,7 +13,8 @@ from random import Random
 
 from tieline.channels.base import Answer, Outcome, Target, Traits
 from tieline.model.notification import Delivery, Notification
-from tieline.runs.outbox import NOT_AGAIN, Ended
+from tieline.runs.outbox import NOT_AGAIN
+from tieline.runs.sending import Ended
 
 GIVE_UP = timedelta(hours=24)
 FIRST, LONGEST = 1.0, 300.0

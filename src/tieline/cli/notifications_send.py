@@ -18,8 +18,8 @@ from tieline.model.notification import Delivery
 if TYPE_CHECKING:
     from tieline.app.home import HomeFolder
     from tieline.model.notification import Notification
-    from tieline.runs.outbox import Ended
     from tieline.runs.record import Record
+    from tieline.runs.sending import Ended
 
 PATIENCE = 60.0
 FOREVER = 10 * 365 * 86400.0

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from tieline.cli.layout import one_line, seconds
 from tieline.cli.terminal import paint
 from tieline.model.notification import Delivery, Notification
-from tieline.runs.outbox import Ended
+from tieline.runs.sending import Ended
 
 STYLES = {Delivery.DELIVERED: "good", Delivery.FAILED: "error", Delivery.UNKNOWN: "warning"}
 WORDS = {

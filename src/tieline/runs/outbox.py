@@ -9,40 +9,29 @@ what had been begun, and sends it again: at least once, and with the same key.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, exists, func, insert, select, update
-from sqlalchemy.engine import Connection, RowMapping
+from sqlalchemy import func, select, update
+from sqlalchemy.engine import Connection
 
 from tieline.errors import Code, NotFound
 from tieline.model.notification import Delivery, Notification
 from tieline.model.run import ChannelPin
-from tieline.runs import telling
+from tieline.runs import sending, telling
 from tieline.runs.database import Database
 from tieline.runs.outbox_rows import notification_of
 from tieline.runs.schema import ATTEMPTS, CHANNELS, NOTIFICATIONS
+from tieline.runs.sending import Ended, Idle, Limits
 
-LEASE = 300.0
-"""Seconds after which a channel is taken from a holder that was not heard of: longer than any one message takes."""
 OVERDUE = 30.0
 """Seconds after its time at which what was not sent is nobody's."""
-INTERRUPTED = "interrupted"
 NOT_AGAIN = ":"
 """In what is recorded of a target that was not reached and is not to be tried again: ``refused:ID``."""
 _ROWS = NOTIFICATIONS.c
 _WAITING = (Delivery.PENDING, Delivery.SENDING)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a channel's service allows. ``burst`` 0: no limit; ``most``: how many notifications one message may tell."""
-
-    burst: int = 0
-    per_second: float = 0.0
-    most: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +43,6 @@ class Held:
     namespace: str
     access: dict[str, Any]
     sources: list[dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How sending one message ended, for all notifications that it told. ``next_at`` None: they are over.
-    ``paused_until``: the whole channel is to be left alone until then. ``reached``: the targets that have it."""
-
-    ids: tuple[int, ...]
-    state: Delivery
-    outcome: str
-    status: str = ""
-    reason: str = ""
-    seconds: float | None = None
-    next_at: datetime | None = None
-    paused_until: datetime | None = None
-    reached: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """Nothing can be sent now. ``until``: when something may be; None where nothing is waiting, or others hold it.
-    ``limited``: it is the service's limit that is waited for."""
-
-    until: datetime | None = None
-    limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,41 +85,45 @@ class Outbox:
         """Take a channel, if nobody has it; what a dead holder had begun to send is to be sent again."""
         now = datetime.now(UTC)
         with self._database.writing() as connection:
-            row = connection.execute(select(CHANNELS).where(CHANNELS.c.digest == digest)).mappings().first()
+            row = sending.channel_row(connection, digest)
             if row is None or _is_held(row, holder, now, is_dead):
                 return None
-            _set(connection, digest, holder=holder, held_until=now + timedelta(seconds=LEASE))
-            _take_back(connection, digest, now)
+            until = now + timedelta(seconds=sending.LEASE)
+            sending.set_channel(connection, digest, holder=holder, held_until=until)
+            sending.take_back(connection, digest, now)
         return Held(digest, row["connection"], row["namespace"], json.loads(row["access"]), json.loads(row["sources"]))
 
     def step(self, digest: str, holder: str, limits: Limits, ended: Ended | None) -> list[Notification] | Idle:
         """Record how the last message ended; then begin the next: the notifications that it tells, or when to come
-        back."""
+        back. For who does not hold the channel any more (the process was asleep), nothing is recorded."""
         now = datetime.now(UTC)
         with self._database.writing() as connection:
-            if ended is not None:
-                _record(connection, digest, ended, now)
-            channel = connection.execute(select(CHANNELS).where(CHANNELS.c.digest == digest)).mappings().one()
-            if channel["holder"] != holder:
+            channel = self._held_by(connection, digest, holder)
+            if channel is None:
                 return Idle()
-            found = _next(connection, channel, limits, now)
+            if ended is not None:
+                sending.record(connection, digest, ended, now)
+                channel = {**channel, "paused_until": ended.paused_until or channel["paused_until"]}
+            found = sending.next_rows(connection, channel, limits, now)
             if isinstance(found, Idle):
-                _set(connection, digest, holder="", held_until=None)
+                sending.set_channel(connection, digest, holder="", held_until=None)
                 return found
-            return _begin(connection, digest, found, now)
+            return sending.begin(connection, channel, found, now)
 
-    def record(self, digest: str, ended: Ended) -> None:
-        """How a message ended, where no other follows."""
+    def release(self, digest: str, holder: str, ended: Ended | None = None) -> None:
+        """Record how the last message ended, and let others have the channel."""
+        now = datetime.now(UTC)
         with self._database.writing() as connection:
-            _record(connection, digest, ended, datetime.now(UTC))
+            if self._held_by(connection, digest, holder) is not None:
+                if ended is not None:
+                    sending.record(connection, digest, ended, now)
+                sending.take_back(connection, digest, now)
+                sending.set_channel(connection, digest, holder="", held_until=None)
 
-    def release(self, digest: str, holder: str) -> None:
-        """Let others have the channel; what was begun and not recorded is to be sent again."""
-        with self._database.writing() as connection:
-            held = select(CHANNELS.c.holder).where(CHANNELS.c.digest == digest)
-            if connection.execute(held).scalar() == holder:
-                _take_back(connection, digest, datetime.now(UTC))
-                _set(connection, digest, holder="", held_until=None)
+    @staticmethod
+    def _held_by(connection: Connection, digest: str, holder: str) -> sending.Channel | None:
+        row = sending.channel_row(connection, digest)
+        return row if row is not None and row["holder"] == holder else None
 
     # --- looking
 
@@ -209,96 +177,10 @@ class Outbox:
                 return False
             fields["reached"] = json.dumps([one for one in json.loads(row.reached) if NOT_AGAIN not in one])
             connection.execute(update(NOTIFICATIONS).where(_ROWS.id == number).values(fields))
-            _set(connection, fields.get("channel", row.channel), paused_until=None)
+            sending.set_channel(connection, fields.get("channel", row.channel), paused_until=None)
         return True
 
 
-def _set(connection: Connection, digest: str, **fields: Any) -> None:
-    connection.execute(update(CHANNELS).where(CHANNELS.c.digest == digest).values(fields))
-
-
-def _is_held(row: RowMapping, holder: str, now: datetime, is_dead: Callable[[str], bool]) -> bool:
+def _is_held(row: sending.Channel, holder: str, now: datetime, is_dead: Callable[[str], bool]) -> bool:
     other = row["holder"]
     return bool(other) and other != holder and row["held_until"] > now and not is_dead(other)
-
-
-def _take_back(connection: Connection, digest: str, now: datetime) -> None:
-    """What a deliverer had begun to send when it died may have arrived or not: it is to be sent (again)."""
-    begun = select(_ROWS.id, _ROWS.attempts).where(_ROWS.channel == digest, _ROWS.state == Delivery.SENDING)
-    reason = "the process that sent it ended before the answer came: it may have arrived"
-    for number, attempts in connection.execute(begun).all():
-        last = and_(ATTEMPTS.c.notification == number, ATTEMPTS.c.number == attempts)
-        connection.execute(update(ATTEMPTS).where(last).values(outcome=INTERRUPTED, reason=reason))
-        back = {"state": Delivery.PENDING, "next_at": now, "status": INTERRUPTED, "reason": reason}
-        connection.execute(update(NOTIFICATIONS).where(_ROWS.id == number).values(back))
-
-
-def _record(connection: Connection, digest: str, ended: Ended, now: datetime) -> None:
-    """How a message ended. Rows that somebody else has taken meanwhile (this process was asleep) are left alone."""
-    ours = and_(_ROWS.id.in_(ended.ids), _ROWS.state == Delivery.SENDING)
-    begun = connection.execute(select(_ROWS.id, _ROWS.attempts).where(ours)).all()
-    numbers = {row.id: row.attempts for row in begun}
-    for number, attempt in numbers.items():
-        last = and_(ATTEMPTS.c.notification == number, ATTEMPTS.c.number == attempt)
-        told = {name: getattr(ended, name) for name in ("outcome", "status", "reason", "seconds")}
-        connection.execute(update(ATTEMPTS).where(last).values(told))
-    fields: dict[str, Any] = {"state": ended.state, "status": ended.status, "reason": ended.reason}
-    fields["reached"] = json.dumps(ended.reached)
-    fields |= {"next_at": ended.next_at} if ended.next_at else {"finished_at": now}
-    connection.execute(update(NOTIFICATIONS).where(_ROWS.id.in_(numbers)).values(fields))
-    if ended.paused_until is not None:
-        _set(connection, digest, paused_until=ended.paused_until)
-
-
-def _next(connection: Connection, channel: RowMapping, limits: Limits, now: datetime) -> list[RowMapping] | Idle:
-    """What the next message tells: one notification; or, where more wait than the service's limit allows messages,
-    all that fit into one."""
-    digest, paused = channel["digest"], channel["paused_until"]
-    if paused is not None and paused > now:
-        return Idle(paused)
-    rows = connection.execute(_due(digest, now, limits.most)).mappings().all()
-    if not rows:
-        pending = select(func.min(_ROWS.next_at)).where(_ROWS.channel == digest, _ROWS.state == Delivery.PENDING)
-        return Idle(connection.execute(pending).scalar())
-    if not limits.burst:
-        return [rows[0]]
-    allowance = _allowance(channel, limits, now)
-    if allowance < 1:
-        return Idle(now + timedelta(seconds=(1 - allowance) / limits.per_second), limited=True)
-    _set(connection, digest, allowance=allowance - 1, allowance_at=now)
-    alone = limits.most == 1 or len(rows) <= allowance or allowance >= 2 or rows[0]["reached"] != "[]"
-    return [rows[0]] if alone else [row for row in rows if row["reached"] == "[]"]
-
-
-def _allowance(channel: RowMapping, limits: Limits, now: datetime) -> float:
-    """How many messages the limit allows now (a token bucket)."""
-    if channel["allowance"] is None:
-        return float(limits.burst)
-    passed = max(float((now - channel["allowance_at"]).total_seconds()), 0.0)
-    return min(float(limits.burst), float(channel["allowance"]) + passed * limits.per_second)
-
-
-def _due(digest: str, now: datetime, most: int) -> Any:
-    """What is due, in its order: an event is told after the earlier ones of its run."""
-    earlier = NOTIFICATIONS.alias("earlier").c
-    waits_for = exists().where(
-        earlier.run == _ROWS.run, earlier.channel == _ROWS.channel, earlier.id < _ROWS.id,
-        earlier.state == Delivery.PENDING, earlier.next_at > now,
-    )  # fmt: skip
-    where = (_ROWS.channel == digest, _ROWS.state == Delivery.PENDING, _ROWS.next_at <= now, ~waits_for)
-    return select(NOTIFICATIONS).where(*where).order_by(_ROWS.id).limit(most)
-
-
-def _begin(connection: Connection, digest: str, rows: Sequence[RowMapping], now: datetime) -> list[Notification]:
-    """Mark them as begun, each with an attempt."""
-    ids = [row["id"] for row in rows]
-    begun = {"state": Delivery.SENDING, "attempts": _ROWS.attempts + 1}
-    connection.execute(update(NOTIFICATIONS).where(_ROWS.id.in_(ids)).values(begun))
-    attempts = [
-        {"notification": row["id"], "number": row["attempts"] + 1, "at": now, "outcome": Delivery.SENDING.value,
-         "status": "", "reason": "", "digest": len(ids)}
-        for row in rows
-    ]  # fmt: skip
-    connection.execute(insert(ATTEMPTS), attempts)
-    _set(connection, digest, held_until=now + timedelta(seconds=LEASE))
-    return [replace(notification_of(row), attempts=row["attempts"] + 1) for row in rows]
