@@ -74,9 +74,16 @@ class _Found:
 
 
 def check_connections(
-    connections: Sequence[Connection], deployment: Deployment, view: View, home: HomeFolder, limits: Limits
+    connections: Sequence[Connection],
+    deployment: Deployment,
+    view: View,
+    home: HomeFolder,
+    limits: Limits,
+    *,
+    sends: bool = False,
 ) -> list[Tested]:
-    """Test these connections, in their order. ``view``: the namespace's, whose secrets they use."""
+    """Test these connections, in their order. ``view``: the namespace's, whose secrets they use; ``sends``: channels
+    are sent a marked test message."""
     remove_dead()
     sources = sources_for(deployment, view.namespace, home)
     resolver = Resolver(sources, Places("", ""))
@@ -85,8 +92,10 @@ def check_connections(
     def ask(one: _Found) -> Report:
         access, store = one.access, one.connection is view.store
         known_hosts = known_hosts_of(home, view.namespace, one.connection.name)
-        claims = _claims(access, deployment, home)
-        return probe(access, one.secrets, limits, claims=claims, known_hosts=known_hosts, makes_folder=store)
+        return probe(
+            access, one.secrets, limits, claims=_claims(access, deployment, home), known_hosts=known_hosts,
+            makes_folder=store, sends=sends,
+        )  # fmt: skip
 
     reports = _side_by_side(ask, found)
     places = _Places(deployment, view.namespace, sources)
