@@ -135,7 +135,8 @@ def test_discord_knows_a_webhook(services: Services) -> None:
 
 def test_the_older_form_of_a_secret(services: Services) -> None:
     several = login(webhooks=older(services, "/api/webhooks/1/right", "/api/webhooks/1/s3cr3t"))
-    assert "it was removed" in failure(asked("discord", several)).detail
+    removed = failure(asked("discord", several))
+    assert ("it was removed" in removed.detail, removed.part) == (True, "webhooks")
     one = login(webhooks=json.dumps({"url": services.url("/api/webhooks/1/right")}))
     assert marks(asked("discord", one)) == "PP-P----"
     for text in ("{", "[]", '["x"]', '[{"url": ""}]', "7"):
@@ -255,6 +256,7 @@ notificationConnections:
     kind: email
     schema: {{host: 127.0.0.1, port: {port}, from: "Us <us@example.org>", to: ml@example.org, tls: false}}
     secret: {{name: smtp-login}}
+    health: {{require: [authenticate]}}
 """
 
 

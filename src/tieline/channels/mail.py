@@ -103,7 +103,7 @@ class MailSender(Sender):
         try:
             talk.send(_stuffed(letter))
             reply = talk.getreply()
-        except OSError as error:
+        except Exception as error:  # whatever it is, the text was begun
             return _unsure(error)
         if reply[0] != 250:
             if not 400 <= reply[0] < 600:
@@ -115,15 +115,15 @@ class MailSender(Sender):
 
 
 def login_of(access: Channel, secrets: Mapping[str, Secret]) -> tuple[str, str] | None:
-    """User name and password; None where the connection has no secret and no user name. Raises Unusable."""
+    """User name and password; None where the connection logs in by no secret, and has no user name. Raises Unusable."""
     texts = {name: secrets[name].reveal_text().strip() for name in ("username", "password") if name in secrets}
     username, password = texts.get("username", ""), texts.get("password", "")
     if username and password:
         return username, password
-    if not username and not password and access.credentials.secret is None:
+    secret = access.credentials.secret if access.credentials.method == "secret" else None
+    if not username and not password and secret is None:
         return None
     missing = [name for name, value in (("username", username), ("password", password)) if not value]
-    secret = access.credentials.secret
     hint = f"put it into the secret {secret}" if secret else "name a secret that has it"
     raise Unusable(f"there is no {' and no '.join(missing)} to log in with", hint, missing[-1])
 
@@ -156,7 +156,7 @@ def _without(refusals: Sequence[tuple[str, Answer]]) -> str:
     return f"not to all: the server refused {told}{more}: {refusals[0][1].reason}"
 
 
-def _unsure(error: OSError) -> Answer:
+def _unsure(error: Exception) -> Answer:
     if any(isinstance(cause, TimeoutError) for cause in causes_of(error)):
         reason = "the server did not answer in time after the mail was sent"
         return Answer(Outcome.UNSURE, "timed out after DATA", reason, _LOOK)

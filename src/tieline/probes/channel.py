@@ -38,6 +38,11 @@ class ChannelFamily(Family):
         """Sending, where somebody asked to see it done."""
         return super().expected | ({Operation.WRITE} if self._sends else set())
 
+    @property
+    def part(self) -> str:
+        """Which part of the access says where the channel is."""
+        return "url" if isinstance(self.wheres, str) else self.wheres[0].part
+
     def works(self) -> Mapping[Operation, Work]:
         return {
             Operation.RESOLVE: self._each(lambda where: where.way.resolve()),

@@ -58,7 +58,7 @@ def _slack(family: ChannelFamily) -> str:
     error = str(data.get("error"))
     if answer.ok and "ok" in data and _WORD.fullmatch(error):
         raise Failed(f"Slack does not take the token: {error}", "put a valid bot token into the secret", "token")
-    raise Failed(f"what answers is not Slack's API: {answer.said}", "check the url", "url")
+    raise Failed(f"what answers is not Slack's API: {answer.said}", "check the url", family.part)
 
 
 def _discord(family: ChannelFamily) -> str:
@@ -69,9 +69,9 @@ def _discord(family: ChannelFamily) -> str:
         data = _usable(answer, "Discord")
         if answer.status in (401, 403, 404):
             hint = "make a new one in the channel's settings, and put its address into the secret"
-            raise Failed(f"Discord does not know the webhook: {answer.said}; it was removed", hint, "url")
+            raise Failed(f"Discord does not know the webhook: {answer.said}; it was removed", hint, family.part)
         if not answer.ok or not data.get("id"):
-            raise Failed(f"what answers is no webhook of Discord: {answer.said}", "check the url", "url")
+            raise Failed(f"what answers is no webhook of Discord: {answer.said}", "check the url", family.part)
         found.append(f"Discord knows the webhook: {_name(data, 'name')}")
     return "; ".join(found)
 
@@ -91,11 +91,12 @@ def _hipchat(family: ChannelFamily) -> str:
     asked = f"{path}?{query}&auth_test=true" if query else f"{path}?auth_test=true"
     answer = post(route, _trust(family), family.limits.max_bytes, bearer(token) if token else {}, asked)
     data = _usable(answer, "HipChat")
+    mend = "token" if token else family.part
     if answer.status in (401, 403):
-        raise Failed(f"HipChat does not take the token: {answer.said}", "check it, and that it may notify", "token")
+        raise Failed(f"HipChat does not take the token: {answer.said}", "check it, and that it may notify", mend)
     if answer.status == 202 or "success" in data:
         return f"HipChat says that the token may notify the room: {answer.said}"
-    raise Failed(f"HipChat does not know the room or the call: {answer.said}", "check url and channel", "url")
+    raise Failed(f"HipChat does not know the room or the call: {answer.said}", "check url and channel", family.part)
 
 
 def routes(family: ChannelFamily) -> list[Route]:
