@@ -124,7 +124,7 @@ def _need_not_reach(what: str) -> bool:
     """Channels are no connections of a job, a registry's logins are in base64; and a kind's own variable (``PGUSER``)
     has the best of several keys, in the place of the key of that name."""
     connection, _, key = what.partition(" ")
-    channels = ("slack", "teams", "discord", "mattermost", "pagerduty", "hipchat", "webhook", "email")
+    channels = ("slack", "teams", "discord", "mattermost", "pagerduty", "hipchat", "webhook", "email", "apprise")
     return connection.startswith((*channels, "registry")) or connection == "ci" or key == key.upper()
 
 

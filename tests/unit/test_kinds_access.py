@@ -231,6 +231,15 @@ def test_ssh_asks_for_a_secret_that_is_mounted() -> None:
     assert complaints("ssh", secret={"name": "s", "mountPath": "/k", "items": ["id_rsa"]}) == {}
 
 
+def test_apprise_has_its_addresses_in_a_secret() -> None:
+    found = opened("apprise", None, secret={"name": "s"})
+    assert isinstance(found, Channel)
+    assert (found.service, set(found.credentials.values)) == ("apprise", {"url", "urls"})
+    assert set(complaints("apprise")) == {"secret"}
+    assert set(complaints("apprise", {"url": "json://example.org"}, secret={"name": "s"})) == {"schema.url"}
+    assert complaints("apprise", secret={"name": "s"}) == {}
+
+
 def test_a_channel_asks_for_a_secret_or_an_address() -> None:
     assert set(complaints("slack")) == {"secret"}
     assert complaints("slack", {"url": "https://hooks.example.org/x"}) == {}

@@ -24,7 +24,7 @@ TABLE = {
     "databases": "postgres mysql mssql oracle vertica redis mongo cassandra sqlite presto snowflake databricks "
     "cloudant jdbc hive_cli hive_metastore hive_server2",
     "services": "http grpc ftp hdfs samba jenkins pig_cli segment",
-    "channels": "slack teams discord mattermost pagerduty hipchat webhook email",
+    "channels": "slack teams discord mattermost pagerduty hipchat webhook email apprise",
     "custom": "custom",
 }
 KAFKA = """

@@ -17,7 +17,7 @@ from tieline.app.secrets import sources_for
 from tieline.documents.document import Document, FieldPath, field_text, read_document
 from tieline.errors import Place, Problem, TielineError
 from tieline.kinds import registry
-from tieline.model.access import Access, Volume
+from tieline.model.access import Access, Channel, Volume
 from tieline.model.binding import Derived, FromConfigMap, FromSecret, Value
 from tieline.model.catalog import View
 from tieline.model.connection import Connection
@@ -74,9 +74,16 @@ class _Found:
 
 
 def check_connections(
-    connections: Sequence[Connection], deployment: Deployment, view: View, home: HomeFolder, limits: Limits
+    connections: Sequence[Connection],
+    deployment: Deployment,
+    view: View,
+    home: HomeFolder,
+    limits: Limits,
+    *,
+    sends: bool = False,
 ) -> list[Tested]:
-    """Test these connections, in their order. ``view``: the namespace's, whose secrets they use."""
+    """Test these connections, in their order. ``view``: the namespace's, whose secrets they use; ``sends``: channels
+    are sent a marked test message."""
     remove_dead()
     sources = sources_for(deployment, view.namespace, home)
     resolver = Resolver(sources, Places("", ""))
@@ -85,12 +92,14 @@ def check_connections(
     def ask(one: _Found) -> Report:
         access, store = one.access, one.connection is view.store
         known_hosts = known_hosts_of(home, view.namespace, one.connection.name)
-        claims = _claims(access, deployment, home)
-        return probe(access, one.secrets, limits, claims=claims, known_hosts=known_hosts, makes_folder=store)
+        return probe(
+            access, one.secrets, limits, claims=_claims(access, deployment, home), known_hosts=known_hosts,
+            makes_folder=store, sends=sends,
+        )  # fmt: skip
 
     reports = _side_by_side(ask, found)
     places = _Places(deployment, view.namespace, sources)
-    return [_tested(one, report, places) for one, report in zip(found, reports, strict=True)]
+    return [_tested(one, report, places, sends=sends) for one, report in zip(found, reports, strict=True)]
 
 
 def known_hosts_of(home: HomeFolder, namespace: str, connection: str) -> Path:
@@ -139,7 +148,7 @@ def _found(connection: Connection, sources: Sources, resolver: Resolver) -> _Fou
     return _Found(connection, access, secrets, missing)
 
 
-def _tested(one: _Found, report: Report, places: _Places) -> Tested:
+def _tested(one: _Found, report: Report, places: _Places, *, sends: bool) -> Tested:
     values = credential_values(one.access)
     mends = {
         result.operation: places.mend(one, result.part, values.get(result.part))
@@ -148,6 +157,8 @@ def _tested(one: _Found, report: Report, places: _Places) -> Tested:
     }
     health = one.connection.health
     required = frozenset(Operation(name) for name in health.require) if health else frozenset[Operation]()
+    if required and sends and isinstance(one.access, Channel):  # whoever has it sent wants to know whether it arrived
+        required |= {Operation.WRITE}
     return Tested(one.connection, report, mends, required)
 
 

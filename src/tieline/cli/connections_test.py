@@ -37,6 +37,7 @@ OPERATIONS = 6
     help="Seconds for each operation; all of one connection's may take six times as long.",
 )  # fmt: skip
 @click.option("--allow-link-local", is_flag=True, help="Ask link-local addresses and clouds' metadata services, too.")
+@click.option("--send", is_flag=True, help="Post a marked test message to channels.")
 @namespace_option
 @config_option
 @output_option
@@ -45,6 +46,7 @@ def test(
     everything: bool,
     timeout: float,
     allow_link_local: bool,
+    send: bool,
     namespace: str | None,
     config: Path | None,
     output: str,
@@ -52,7 +54,8 @@ def test(
     """Test connections from this machine: resolve, reach, tls, authenticate, list, read, write, delete.
 
     Each operation passes (with what was proved), fails (with the reason and the field to mend), or is skipped (with
-    why). What is written is removed again. Exits with 69 if an operation fails that a job counts on.
+    why). What is written is removed again, and nothing is sent to a channel without --send. Exits with 69 if an
+    operation fails that a job counts on.
 
     \b
     tieline connections test warehouse code
@@ -69,7 +72,7 @@ def test(
         say(f"testing {_count(len(wanted))}, at most {seconds(timeout * OPERATIONS)} each…")
     signal.signal(signal.SIGTERM, _end)
     limits = Limits(timeout=timeout, total=timeout * OPERATIONS, allow_link_local=allow_link_local)
-    found = check_connections(wanted, deployment, view, home, limits)
+    found = check_connections(wanted, deployment, view, home, limits, sends=send)
     if output == "json":
         out_json([tested_json(tested) for tested in found])
     else:

@@ -311,6 +311,52 @@ class Email(Kind):
         return Channel(service="email", options=options, credentials=found)
 
 
+class AppriseSchema(FreeForm):
+    """Nothing is needed here: the addresses are in the secret."""
+
+
+class Apprise(Kind):
+    """``apprise``: its addresses have the tokens in them, so they are taken from a secret and nowhere else."""
+
+    name = "apprise"
+    family = "channels"
+    title = "Anything that Apprise has an address for (needs `pip install 'tieline[apprise]'`)"
+    schema = AppriseSchema
+    needs_schema = False
+    examples: ClassVar = (
+        {"name": "phones", "kind": "apprise", "secret": {"name": "apprise-url"}},
+        {"name": "everyone", "kind": "apprise", "secret": {"name": "apprise-urls", "items": ["APPRISE_URLS"]}},
+    )
+
+    @staticmethod
+    def _found(connection: Connection) -> dict[str, Value | None]:
+        return {
+            "url": from_secret(connection, ("url", "APPRISE_URL")),
+            "urls": from_secret(connection, ("urls", "APPRISE_URLS")),
+        }
+
+    def bind(self, connection: Connection) -> Binding:
+        entries = schema_entries(connection.schema_ or AppriseSchema())
+        return assemble(connection, self.name, {**entries, **self._found(connection)})
+
+    def access(self, connection: Connection) -> Channel:
+        options = options_of(connection.schema_ or AppriseSchema())
+        return Channel(service=self.name, options=options, credentials=credentials(connection, self._found(connection)))
+
+    def check(self, connection: Connection) -> list[Complaint]:
+        """The addresses are in a secret."""
+        found = super().check(connection)
+        extra = getattr(connection.schema_, "model_extra", None) or {}
+        found += [
+            (f"schema.{name}", "an address of Apprise has tokens in it", "put it into a secret, and name that")
+            for name in ("url", "urls")
+            if name in extra
+        ]
+        if connection.secret is None:
+            found.append(("secret", "nothing has an address for Apprise", "add secret: {name: …} with APPRISE_URL"))
+        return found
+
+
 _TYPES = {"url": HttpUrl | None}
 """Of the fields that are not just text."""
 
@@ -336,4 +382,8 @@ def _maker(row: ChannelRow) -> Callable[[], Kind]:
     return make
 
 
-KINDS: dict[str, Callable[[], Kind]] = {**{row.name: _maker(row) for row in ROWS}, Email.name: Email}
+KINDS: dict[str, Callable[[], Kind]] = {
+    **{row.name: _maker(row) for row in ROWS},
+    Email.name: Email,
+    Apprise.name: Apprise,
+}

@@ -40,7 +40,7 @@ _MODULES = {
         "hive_server2",
     ),
     "services": ("http", "grpc", "ftp", "hdfs", "samba", "jenkins", "pig_cli", "segment"),
-    "channels": ("slack", "teams", "discord", "mattermost", "pagerduty", "hipchat", "webhook", "email"),
+    "channels": ("slack", "teams", "discord", "mattermost", "pagerduty", "hipchat", "webhook", "email", "apprise"),
     "custom": ("custom",),
 }
 _BUILT_IN = {name: module for module, names in _MODULES.items() for name in names}

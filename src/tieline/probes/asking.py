@@ -62,9 +62,18 @@ class _Connection(HTTPConnection):
 
 def get(route: Route, trust: Trust, max_bytes: int, headers: Mapping[str, str] | None = None, path: str = "") -> Answer:
     """GET the route's path, or another one. Raises Failed."""
+    return _ask("GET", route, trust, max_bytes, headers or {}, path)
+
+
+def post(route: Route, trust: Trust, max_bytes: int, headers: Mapping[str, str], path: str = "") -> Answer:
+    """POST nothing to the route's path, or another one: for calls that only say who asks. Raises Failed."""
+    return _ask("POST", route, trust, max_bytes, headers, path)
+
+
+def _ask(method: str, route: Route, trust: Trust, max_bytes: int, headers: Mapping[str, str], path: str) -> Answer:
     connection = _Connection(route, lambda: route.secure(trust))
     try:
-        connection.request("GET", _wanted(route, path), headers={**_usual(route), **(headers or {})})
+        connection.request(method, _wanted(route, path), headers={**_usual(route), **headers})
         return _answer(connection.getresponse(), route, max_bytes)
     except HTTPException as error:
         said = type(error).__name__

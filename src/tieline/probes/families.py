@@ -34,7 +34,7 @@ FAMILIES: Mapping[type[Any], str] = {
     Http: "http:HttpFamily",
     ObjectStore: "hosts:bucket",
     Registry: "hosts:registry",
-    Channel: "hosts:channel",
+    Channel: "channel:channel",
     Socket: "hosts:plain",
 }
 """Where each access's family is: a module of this room, imported when it is needed."""
@@ -56,6 +56,7 @@ def probe(
     claims: Mapping[str, str] | None = None,
     known_hosts: Path | None = None,
     makes_folder: bool = False,
+    sends: bool = False,
 ) -> Report:
     """Ask an external system, one operation after the other. It takes ``limits.total`` seconds at most, and raises
     nothing.
@@ -63,12 +64,13 @@ def probe(
     ``secrets``: the values of ``access.credentials.values`` that there are; none of them is in the report. ``claims``:
     the local folder that stands for each claim. ``known_hosts``: the file of the connection's ssh servers whose keys
     were accepted before; it is read only. ``makes_folder``: a run makes the folder where it is missing.
+    ``sends``: a channel is sent a marked test message.
     """
     values = credential_values(access)
     hidden = [secret for name, secret in secrets.items() if name not in values or is_secret(values[name])]
     scrub = Scrubber(hidden)
     try:
-        family = _family(access)(access, Asked(secrets, limits, claims or {}, known_hosts, makes_folder))
+        family = _family(access)(access, Asked(secrets, limits, claims or {}, known_hosts, makes_folder, sends))
     except Failed as error:
         return _at_once(error, scrub)
     except Exception as error:

@@ -39,13 +39,15 @@ class Skipped(Exception):
 class Asked:
     """What a probe is given. ``secrets``: the credentials' values that there are; ``claims``: the local folder that
     stands for each claim; ``known_hosts``: where first host keys of ssh servers were recorded; ``makes_folder``:
-    whether a run makes the folder where it is missing (of the artifacts store, or a claim)."""
+    whether a run makes the folder where it is missing (of the artifacts store, or a claim); ``sends``: whether a
+    channel is sent a marked test message."""
 
     secrets: Mapping[str, Secret]
     limits: Limits
     claims: Mapping[str, str] = field(default_factory=dict)
     known_hosts: Path | None = None
     makes_folder: bool = False
+    sends: bool = False
 
 
 class Family(ABC):

@@ -7,16 +7,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tieline.model.access import Channel, Database, ObjectStore, Registry, Socket
+from tieline.model.access import Database, ObjectStore, Registry, Socket
 from tieline.probes.family import LATER, Asked, Failed, Family, Skipped, Work, must_have_something
 from tieline.probes.line import Line
 from tieline.probes.place import place_of
 from tieline.probes.report import Operation
 from tieline.probes.route import Route, target_of
-from tieline.probes.smtp import StartTls
 from tieline.probes.tls import Trust, judge
 
-Known = ObjectStore | Registry | Channel | Socket | Database
+Known = ObjectStore | Registry | Socket | Database
 HANDSHAKES = frozenset({"sqlserver", "vertica", "oracle", "jdbc"})
 """Protocols that turn TLS on inside their own handshake (or may); for all others it begins with the first byte."""
 HTTPS_PORT = 443
@@ -86,7 +85,7 @@ def bucket(access: ObjectStore, asked: Asked) -> HostFamily:
     lax = "insecure: true" if access.insecure else ""
     part = "endpoint" if access.endpoint or given else "bucket"
     return HostFamily(
-        access, asked, _web(url, asked, Trust(access.ca_bundle, lax=lax), access.proxy, part), "testing a bucket"
+        access, asked, web(url, asked, Trust(access.ca_bundle, lax=lax), access.proxy, part), "testing a bucket"
     )
 
 
@@ -95,8 +94,8 @@ def registry(access: Registry, asked: Asked) -> HostFamily:
     host = "registry-1.docker.io" if access.host == "docker.io" else access.host
     what = "testing a registry"
     if not access.insecure:
-        return HostFamily(access, asked, _web(f"https://{host}", asked, Trust(access.ca_bundle), None, "url"), what)
-    where = _web(f"http://{host}", asked, Trust(access.ca_bundle, lax="insecure: true"), None, "url")
+        return HostFamily(access, asked, web(f"https://{host}", asked, Trust(access.ca_bundle), None, "url"), what)
+    where = web(f"http://{host}", asked, Trust(access.ca_bundle, lax="insecure: true"), None, "url")
     return _Insecure(access, asked, where, what)
 
 
@@ -120,19 +119,6 @@ class _Insecure(HostFamily):
         if isinstance(where, str):
             return super().works()
         return {**super().works(), Operation.TLS: self._tls(where, Trust(lax="insecure: true"))}
-
-
-def channel(access: Channel, asked: Asked) -> HostFamily:
-    """A way to tell people: a webhook's address, or a mail server."""
-    what = "testing a channel without sending anything"
-    if host := access.options.get("host"):
-        return HostFamily(access, asked, _mail(host, access.options, asked), what)
-    given = asked.secrets.get("url")
-    url = access.url or (given.reveal_text().strip() if given else "")
-    if url:
-        return HostFamily(access, asked, _web(url, asked, Trust(), None, "url"), what)
-    must_have_something(access.credentials, asked.secrets)
-    return HostFamily(access, asked, f"its address is in no field of its own: reading it {LATER}", what)
 
 
 def plain(access: Socket, asked: Asked) -> HostFamily:
@@ -164,16 +150,8 @@ def database(access: Database, asked: Asked) -> HostFamily:
     return HostFamily(access, asked, Where(line, place.host, None, no_tls), what)
 
 
-def _web(url: str, asked: Asked, trust: Trust, proxy: str | None, part: str) -> Where:
-    """An http address; ``wanted`` TLS is what it says."""
+def web(url: str, asked: Asked, trust: Trust, proxy: str | None, part: str) -> Where:
+    """An http address; whether there is TLS is what it says."""
     target = target_of(url, part)
     route = Route(target, asked.limits, proxy=proxy, part=part)
     return Where(route, target.host, trust if target.secure else None, PLAIN, part)
-
-
-def _mail(host: str, options: Mapping[str, str], asked: Asked) -> Where:
-    line = Line(host, int(options["port"]), asked.limits)
-    how = options.get("tls", "none")
-    trust = Trust(options.get("caBundle")) if how in ("implicit", "starttls") else None
-    way = StartTls(host, line.port, asked.limits) if how == "starttls" else line
-    return Where(way, host, trust, "tls: false – nothing is encrypted")
