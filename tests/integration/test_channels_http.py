@@ -23,6 +23,7 @@ import pytest
 
 from channels_harness import OPENED, SERVICES, digest, item, opened, single, whole
 from servers.certificates import Authority
+from servers.https import mute_server
 from servers.processes import free_port
 from servers.receiver import Receiver, Step, receiver, tell
 from tieline.channels.base import Answer, Outcome, Sender
@@ -277,6 +278,22 @@ def test_an_authority_of_ones_own(tmp_path: Path) -> None:
         assert (answer.outcome, answer.status, answer.busy) == (LATER, "certificate", True)
         assert "caBundle" in answer.hint
         assert len(there.requests) == 1
+
+
+def test_the_time_is_up_with_tls_too(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    ca = {"caBundle": str(authority.certificate)}
+    with receiver(authority.issue("IP:127.0.0.1").files) as there:
+        sender = whole("webhook", there.url(""), CANARY, options=ca)
+        for does in ("hang", "drip-head", "cut"):
+            there.script(Step(200, does=does))
+            assert send(sender, limit=0.5).outcome is UNSURE
+        assert send(sender, limit=5).outcome is DELIVERED
+    with mute_server() as port:
+        began = time.monotonic()
+        answer = send(whole("webhook", f"https://127.0.0.1:{port}", CANARY, options=ca), limit=0.5)
+        assert (answer.outcome, answer.status) == (LATER, "timed out")
+        assert time.monotonic() - began < 3
 
 
 def test_another_name_and_no_tls(tmp_path: Path, there: Receiver) -> None:
