@@ -32,11 +32,13 @@ NO = (0, 302, 307, 308, 400, 401, 403, 404, 405, 408, 410, 413, 422, 425, 429, 5
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do with one request. ``does``: ``answer``; ``hang`` (read it, never answer), ``cut`` (read it, close),
-    ``reset`` (close with a RST as soon as it connects, reading nothing), ``drip`` (the head at once, the body a byte
-    every 0.05 s), ``drip-head`` (the head too, and it never ends), ``short`` (close in the middle of the body),
-    ``nonsense`` (what is no HTTP), ``linger`` (answer, and close the kept connection ``seconds`` later).
-    ``seconds``: wait before. ``times``: for how many requests."""
+    """What to do with one request. ``seconds``: wait before. ``times``: for how many requests. ``does``:
+
+    * ``answer``; ``hang``: read it, never answer; ``cut``: read it, close; ``nonsense``: answer what is no HTTP;
+    * ``reset``: close with a RST as soon as it connects, reading nothing (a kept connection: at the next request);
+    * ``drip``: the head at once, the body a byte every 0.05 s; ``drip-head``: the head too, and it never ends;
+    * ``short``: close in the middle of the body; ``linger``: answer, and close the connection ``seconds`` later.
+    """
 
     status: int = 0  # 0: as the service of this path would answer
     body: str = ""
@@ -161,16 +163,20 @@ class Receiver:
             except OSError:
                 return
             self.connections += 1
-            with self._lock:
-                reset = bool(self._steps) and self._steps[0].does == "reset"
-                if reset:
-                    self._steps.popleft()
-                    self.resets += 1
-            if reset:
+            if self._is_reset():
                 line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 line.close()
                 continue
             threading.Thread(target=self._serve, args=(line, self.connections), daemon=True).start()
+
+    def _is_reset(self) -> bool:
+        """Whether the next step is a reset, which is taken then."""
+        with self._lock:
+            found = bool(self._steps) and self._steps[0].does == "reset"
+            if found:
+                self._steps.popleft()
+                self.resets += 1
+            return found
 
     def _serve(self, line: socket.socket, number: int) -> None:
         with suppress(OSError, ValueError):  # a client that went away, or that did not trust us, is no news
@@ -204,6 +210,9 @@ class Receiver:
             return False
         if path.startswith("/_"):
             return self._control(line, path, body)
+        if self._is_reset():
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return False
         step = self._recorded(method, path, headers, body, number)
         return self._do(line, step, path, body) and headers.get("connection", "").lower() != "close"
 
@@ -242,7 +251,7 @@ class Receiver:
         if step.does == "cut":
             return False
         if step.does == "nonsense":
-            line.sendall(b"220 mail.example.org ESMTP\r\n")
+            line.sendall(b"220 mail.example.org ESMTP\r\n\r\n")
             return False
         head, text = _answer(step, path, body)
         if step.does in ("drip", "drip-head"):

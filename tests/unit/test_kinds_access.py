@@ -285,3 +285,13 @@ def test_a_credential_does_not_belong_into_the_catalog(kind: str, key: str) -> N
 def test_keys_that_cannot_be_entries_are_refused() -> None:
     found = complaints("http", {"url": "https://a.example.org", "a/b": 1, "type": "x", "..": 2})
     assert set(found) == {"schema.a/b", "schema.type", "schema..."}
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "good", "bad"),
+    [("pagerduty", "severity", "Critical", "fatal"), ("webhook", "method", "put", "GET")],
+)
+def test_fields_of_a_channel_that_take_one_of_a_few_words(kind: str, field: str, good: str, bad: str) -> None:
+    there = {"url": "https://hooks.example.org/x"}
+    assert complaints(kind, {**there, field: good}, secret={"name": "s"}) == {}
+    assert list(complaints(kind, {**there, field: bad}, secret={"name": "s"})) == [f"schema.{field}"]

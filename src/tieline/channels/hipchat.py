@@ -51,7 +51,7 @@ class HipChatSender(HttpSender):
             raise Unusable("the address does not say which room to write to", "add channel: the room", "channel")
         room = quote(place.channel.removeprefix("#"), safe="")
         path = f"{found.path.rstrip('/').removesuffix('/v2')}/v2/room/{room}/notification"
-        return Place(found._replace(path=path).geturl(), place.channel, place.icon, "POST", public=place.public)
+        return Place(found._replace(path=path).geturl(), place.channel, place.icon, place.method, public=place.public)
 
     def request(self, place: Place, message: Message) -> Request:
         statuses = {item.facts.status for item in message.items}

@@ -174,7 +174,8 @@ def method_of(text: str, part: str) -> str:
     """POST or PUT. Raises Unusable: another one."""
     method = text.strip().upper() or METHODS[0]
     if method not in METHODS:
-        raise Unusable(f"the method {text[:20]} can't carry a message", "use POST or PUT", part)
+        named = f"the method {method}" if method.isalpha() and len(method) < 10 else "this method"
+        raise Unusable(f"{named} can't carry a message", "use POST or PUT", part)
     return method
 
 

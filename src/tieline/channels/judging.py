@@ -88,7 +88,7 @@ def _words(found: Mapping[str, Any]) -> str:
     for name in ("error", "message", "detail", "title", "errors"):
         value = found.get(name)
         if isinstance(value, dict):
-            value = value.get("message") or value.get("code")
+            value = "; ".join(str(value[part]) for part in ("code", "message") if value.get(part))
         if isinstance(value, list):
             value = ", ".join(str(one) for one in value[:5])
         if isinstance(value, str | int) and not isinstance(value, bool):

@@ -11,6 +11,8 @@ from dataclasses import replace
 from tieline.channels.wording import digest_line
 from tieline.model.notification import EventFacts, Item, Link, Message
 
+TAIL = 200
+"""Lines of a log that are told at the most; each service has room for less."""
 NAME, WHY, LINE = 1000, 2000, 1000
 """UTF-16 units that are left of a name or a link's target, of a reason, and of a line of the log."""
 NOTHING_WIDE = "\u200b"
@@ -24,8 +26,9 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufe
 
 def clean(text: str, most: int = LINE, *, lines: bool = False) -> str:
     """Text that is safe to encode and to look at, in at most so many units. ``lines``: line ends may stay."""
-    if len(text) > 4 * most:
-        text = text[: 4 * most]
+    if len(text) <= most // 2 and text.isprintable() and "\ufeff" not in text:
+        return text
+    text = text[: 4 * most]
     plain = _ESCAPES.sub("", text).replace("\r\n", "\n")
     plain = _UNSEEN.sub("\ufffd", plain)
     return clip(plain if lines else " ".join(plain.split("\n")), most)
@@ -42,7 +45,7 @@ def _item(item: Item) -> Item:
         key=clean(item.key, NAME),
         facts=_facts(item.facts),
         links=tuple(Link(clean(link.title, NAME), clean(link.target, NAME)) for link in item.links),
-        tail=tuple(clean(line) for line in item.tail),
+        tail=tuple(clean(line) for line in item.tail[-TAIL:]),
         tail_note=clean(item.tail_note),
     )
 
@@ -65,17 +68,15 @@ def _facts(facts: EventFacts) -> EventFacts:
 
 def units(text: str) -> int:
     """How long a text is in UTF-16, as most services count; never less than its characters."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def clip(text: str, most: int) -> str:
     """At most so many units, and an ellipsis where some are left out."""
     if units(text) <= most:
         return text
-    short = text[: max(most - 1, 0)]
-    while short and units(short) > most - 1:
-        short = short[: -max((units(short) - most + 1) // 2, 1)]
-    return f"{short}…"
+    cut = text[:most].encode("utf-16-le", "surrogatepass")[: 2 * (most - 1)]
+    return cut.decode("utf-16-le", "ignore") + "…"
 
 
 def fitting(lines: Sequence[str], most: int, each: int = 300) -> list[str]:
