@@ -117,7 +117,7 @@ def test_what_no_sender_can_be_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_traits() -> None:
-    traits = traits_of(Channel(service="apprise"))
+    traits = traits_of("apprise")
     assert (traits.keyed, traits.folds) == (False, True)
     with pytest.raises(Unusable, match="nothing sends to carrier-pigeon"):
-        traits_of(Channel(service="carrier-pigeon"))
+        traits_of("carrier-pigeon")

@@ -267,7 +267,7 @@ def test_one_target_whatever_the_recipients() -> None:
     (target,) = sender.targets
     assert target.words == "a@example.org, b@example.org, c@example.org and 2 more"
     assert "@" not in target.id
-    traits = traits_of(sender.access)
+    traits = traits_of(sender.access.service)
     assert (traits.keyed, traits.folds, traits.rate) == (False, True, MailSender.traits.rate)
 
 

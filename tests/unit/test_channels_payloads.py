@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from channels_harness import AT, HOSTILE, LINKS, RUN, SERVICES, digest, facts, hostile_item, item, opened, single, whole
 
+from channels_harness import AT, HOSTILE, LINKS, RUN, SERVICES, digest, facts, hostile_item, item, opened, single, whole
 from tieline.channels import discord, mattermost, pagerduty, slack, teams
 from tieline.channels.base import Unusable
 from tieline.channels.hooks import HttpSender

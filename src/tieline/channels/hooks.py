@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tieline.channels.base import LIMIT, Answer, Outcome, Sender, Target, Unusable, target_id
-from tieline.channels.http import Failure, Reply, Request, Web, context_of
+from tieline.channels.http import Failure, Reply, Request, Web
 from tieline.channels.judging import judge
 from tieline.channels.text import cleaned
+from tieline.channels.trust import context_of
 from tieline.model.access import Channel
 from tieline.model.notification import Message
 from tieline.secrets.scrub import Scrubber
@@ -53,7 +54,8 @@ class HttpSender(Sender):
         found = self.places()
         self._places = tuple(self._named(place, number, len(found)) for number, place in enumerate(found))
         self.scrub = Scrubber([*secrets.values(), *(secret for place in self._places for secret in _hidden(place))])
-        self._web = Web(keep=self.traits.keyed, trust=context_of(access.options.get("caBundle")))
+        own = access.options.get("caBundle")
+        self._web = Web(keep=self.traits.keyed, trust=context_of(own) if own else None)
 
     @property
     def targets(self) -> tuple[Target, ...]:

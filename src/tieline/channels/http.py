@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import tieline
-from tieline.channels.base import Outcome, Unusable
+from tieline.channels.base import Outcome
 
 if TYPE_CHECKING:
     import httpx2
@@ -65,19 +65,6 @@ class Failure:
 
 class _TooLate(Exception):
     """The time is over, and the request was not begun."""
-
-
-def context_of(ca_bundle: str | None) -> ssl.SSLContext | None:
-    """Trust in the authorities of this PEM file alone; None: the usual ones. Raises Unusable."""
-    if not ca_bundle:
-        return None
-    try:
-        return ssl.create_default_context(cafile=ca_bundle)
-    except ssl.SSLError:
-        said = "it has no certificate in PEM"
-    except OSError as error:
-        said = error.strerror or type(error).__name__
-    raise Unusable(f"the certificates in {ca_bundle} can't be read: {said}", "check the file", "caBundle")
 
 
 class _Watch:

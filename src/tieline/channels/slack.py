@@ -50,6 +50,9 @@ _ERRORS = {
     "msg_too_long": ("the message is too long for Slack", "this is a fault of Tieline: please report it"),
 }
 
+HOOKS = ("/services/", "/workflows/", "/triggers/")
+"""In the paths of Slack's webhooks; another address is that of its Web API."""
+
 
 class SlackSender(HttpSender):
     """An incoming webhook; with a token, the Web API."""
@@ -65,7 +68,7 @@ class SlackSender(HttpSender):
 
     def places(self) -> list[Place]:
         url = self.address()
-        webhook = url is not None and "/services/" in urlsplit(url).path
+        webhook = url is not None and any(word in urlsplit(url).path for word in HOOKS)
         self._by_token = self.secret("token") is not None and not webhook
         if not self._by_token:
             return super().places()

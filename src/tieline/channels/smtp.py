@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from tieline.channels.base import Answer, Outcome, Unusable
+from tieline.channels.base import Answer, Outcome
+from tieline.channels.trust import context_of
 
 _MOST = 256 * 1024
 """Bytes that a server may say in one conversation."""
@@ -46,22 +47,8 @@ class Server:
 def server_of(options: Mapping[str, str]) -> Server:
     """What the connection says. Raises Unusable: the file of certificates can't be read."""
     tls = options.get("tls", "none")
-    trust = None if tls == "none" else trust_of(options.get("caBundle"))
+    trust = None if tls == "none" else context_of(options.get("caBundle"))
     return Server(options["host"].strip("[]"), int(options["port"]), tls, trust)
-
-
-def trust_of(ca_bundle: str | None) -> ssl.SSLContext:
-    """Trust in the authorities of this PEM file, or the usual ones. Raises Unusable."""
-    try:
-        context = ssl.create_default_context(cafile=ca_bundle)
-    except ssl.SSLError:
-        said = "it has no certificate in PEM"
-    except OSError as error:
-        said = error.strerror or type(error).__name__
-    else:
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        return context
-    raise Unusable(f"the certificates in {ca_bundle} can't be read: {said}", "check the file", "caBundle")
 
 
 class Stopped(Exception):
@@ -228,7 +215,7 @@ def broken(error: OSError, words: str, server: Server) -> Stopped:
             return _later("timed out", f"{server.at} did not answer in time (while {words})", hint, "host")
         if isinstance(cause, ssl.SSLCertVerificationError):
             reason = f"the certificate of {server.at} is not trusted: {cause.verify_message}"
-            return refused("certificate", reason, "name its authority's PEM file in caBundle, or renew it", "caBundle")
+            return _later("certificate", reason, "name its authority's PEM file in caBundle, or renew it", "caBundle")
         if isinstance(cause, ssl.SSLError) and cause.reason in _WRONG_TLS:
             reason = f"{server.at} does not answer with TLS"
             return refused("no TLS", reason, "check the port, and whether tls is starttls or implicit", "tls")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote
 
+from tieline.channels.slack import HOOKS
 from tieline.probes.asking import Answer, bearer, get, post
 from tieline.probes.family import Failed, Skipped
 from tieline.probes.route import Route
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 _NO_CALL = "{} has no call that proves {} without sending: --send does"
 _LONGEST = 80
 _WORD = re.compile(r"[a-z_]{1,40}")
-_HOOKS = ("/services/", "/workflows/", "/triggers/")
-"""In the paths of Slack's webhooks; another address is that of an API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ def _slack(family: ChannelFamily) -> str:
     """https://docs.slack.dev/reference/methods/auth.test"""
     token = family.secret("token")
     (route, *_), path = routes(family), _path(family)
-    if token is None or any(word in path for word in _HOOKS):
+    if token is None or any(word in path for word in HOOKS):
         raise Skipped(_NO_CALL.format("Slack", "a webhook"))
     answer = post(route, _trust(family), family.limits.max_bytes, bearer(token), f"{path.rstrip('/')}/auth.test")
     data = _usable(answer, "Slack")
