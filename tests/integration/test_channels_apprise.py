@@ -119,5 +119,5 @@ def test_what_no_sender_can_be_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_traits() -> None:
     traits = traits_of("apprise")
     assert (traits.keyed, traits.folds) == (False, True)
-    with pytest.raises(Unusable, match="nothing sends to carrier-pigeon"):
+    with pytest.raises(Unusable, match="nothing here sends to carrier-pigeon"):
         traits_of("carrier-pigeon")
