@@ -1,8 +1,11 @@
 """Microsoft Teams: a webhook of Workflows (Power Automate), which posts an Adaptive Card.
 
 Sources: learn.microsoft.com, "Create incoming webhooks with Workflows for Microsoft Teams" (the envelope and 202),
-"Microsoft Teams connector" (a message of about 28 KB; 25 requests that write per connection and 300 seconds, which is
-what the rate here keeps to), adaptivecards.io (RichTextBlock: its text is never markup; FactSet: its text is Markdown).
+"Microsoft Teams connector" (a message of about 28 KB), adaptivecards.io (RichTextBlock: its text is never markup;
+FactSet: its text is Markdown).
+
+The rate, 25 messages in 300 seconds, is what that connector's page said of requests that write; it could not be looked
+up again when this was written. It is on the safe side: past it, what waits is told in one message.
 """
 
 from __future__ import annotations
