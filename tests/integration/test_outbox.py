@@ -209,7 +209,7 @@ def test_a_paused_channel_waits_whole(world: World) -> None:
     ended = Ended((row.id,), Delivery.PENDING, "later", "429", next_at=until, paused_until=until)
     assert step(world, ended=ended) == Idle(until)
     assert [one.due_at for one in world.record.outbox.waiting()] == [until]
-    assert not world.record.outbox.is_overdue()
+    assert not world.record.is_overdue()
     world.record.outbox.retry(row.id)
     assert world.record.outbox.waiting()[0].due_at <= now(), "a person doesn't wait"
 

@@ -35,7 +35,7 @@ def opened(home: HomeFolder, listener: Listener | None = None) -> Iterator[Recor
     sweep_expired(home.runs)  # first: on a full disk it makes the room that the record needs
     with Record.open(home.database) as record:
         ended = recovery.recover(record, home.runs, listener or Silent())
-        if any(run.watches for run in ended) or record.outbox.is_overdue():
+        if any(run.watches for run in ended) or record.is_overdue():
             from tieline.app.background import start_background
 
             start_background(home)

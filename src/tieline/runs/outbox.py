@@ -26,8 +26,6 @@ from tieline.runs.outbox_rows import notification_of
 from tieline.runs.schema import ATTEMPTS, CHANNELS, NOTIFICATIONS
 from tieline.runs.sending import Ended, Idle, Limits
 
-OVERDUE = 30.0
-"""Seconds after its time at which what was not sent is nobody's."""
 NOT_AGAIN = ":"
 """In what is recorded of a target that was not reached and is not to be tried again: ``refused:ID``."""
 _ROWS = NOTIFICATIONS.c
@@ -126,13 +124,6 @@ class Outbox:
         return row if row is not None and row["holder"] == holder else None
 
     # --- looking
-
-    def is_overdue(self) -> bool:
-        """Whether something waits that a living deliverer would have begun to send by now."""
-        before = datetime.now(UTC) - timedelta(seconds=OVERDUE)
-        query = select(_ROWS.id).where(_ROWS.state.in_(_WAITING), _ROWS.next_at < before).limit(1)
-        with self._database.reading() as connection:
-            return connection.execute(query).first() is not None
 
     def list(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select
@@ -12,10 +13,13 @@ from sqlalchemy.engine import Connection
 from tieline.errors import Code, NotFound, TielineError, did_you_mean
 from tieline.model.run import Event, Run
 from tieline.runs.rows import RUN_COLUMNS, event_of, run_of
-from tieline.runs.schema import EVENTS, RUN_CONNECTIONS, RUNS
+from tieline.runs.schema import EVENTS, NOTIFICATIONS, RUN_CONNECTIONS, RUNS
 
 PREFIX_LENGTH = 4
 """The shortest beginning of a uuid that names a run."""
+
+OVERDUE = 30.0
+"""Seconds after its time at which what was not sent is nobody's."""
 
 _CANDIDATES = 10
 _NAMES = 1000
@@ -94,6 +98,14 @@ def usage(connection: Connection, name: str, namespace: str) -> list[str]:
         .order_by(RUNS.c.id.desc())
     )
     return [*connection.execute(query).scalars()]
+
+
+def is_overdue(connection: Connection) -> bool:
+    """Whether something waits in the outbox that a living deliverer would have begun to send by now."""
+    before = datetime.now(UTC) - timedelta(seconds=OVERDUE)
+    rows = NOTIFICATIONS.c
+    query = select(rows.id).where(rows.state.in_(("pending", "sending")), rows.next_at < before).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def _not_found(ref: str, names: Sequence[str] = ()) -> TielineError:

@@ -10,14 +10,16 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from tieline.errors import Code, RecordError
 from tieline.model.run import FINAL, Event, NewRun, Outcome, Run, Status
 from tieline.runs import lifecycle, queries, statements
 from tieline.runs.database import Database, open_database
-from tieline.runs.outbox import Outbox
 from tieline.runs.schema import RUNS
+
+if TYPE_CHECKING:
+    from tieline.runs.outbox import Outbox
 
 Runs: TypeAlias = list[Run]
 Events: TypeAlias = list[Event]
@@ -39,7 +41,14 @@ class Record:
     @property
     def outbox(self) -> Outbox:
         """Who is to be told of what happened."""
+        from tieline.runs.outbox import Outbox  # most runs tell nobody: they need not wait for it
+
         return Outbox(self._database)
+
+    def is_overdue(self) -> bool:
+        """Whether something in the outbox should have been sent by now."""
+        with self._database.reading() as connection:
+            return queries.is_overdue(connection)
 
     def close(self) -> None:
         self._database.close()

@@ -11,13 +11,15 @@ from sqlalchemy.engine import Connection
 from tieline.model.run import NewRun, Run
 from tieline.runs.rows import encoded, new_run_row
 from tieline.runs.schema import EVENTS, RUN_CONNECTIONS, RUNS
-from tieline.runs.telling import pin, tell
 
 
 def insert_run(connection: Connection, new: NewRun, at: datetime) -> None:
     """The run, the connections that it uses, and the channels that are told of it."""
     connection.execute(insert(RUNS), new_run_row(new, at))
-    pin(connection, new.channels)
+    if new.channels:
+        from tieline.runs.telling import pin  # most runs tell nobody: they need not wait for it
+
+        pin(connection, new.channels)
     uses = [
         {"run": new.uuid, "connection": name, "namespace": new.namespace} for name in dict.fromkeys(new.connections)
     ]
@@ -45,6 +47,8 @@ def append_event(connection: Connection, run: Run) -> None:
         )
     )
     if run.watches:
+        from tieline.runs.telling import tell
+
         sequence = connection.execute(select(func.max(EVENTS.c.sequence)).where(EVENTS.c.run == run.uuid)).scalar_one()
         tell(connection, run, sequence)
 
