@@ -1,8 +1,11 @@
 """When somebody is told of a run: the trigger words of the format, and the statuses that each of them means."""
 
-from typing import Literal, get_args
+from __future__ import annotations
 
-from tieline.model.run import Status
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from tieline.model.run import Status
 
 Trigger = Literal[
     "created", "queued", "starting", "running", "stopping", "saving", "retrying",
