@@ -21,7 +21,7 @@ import urllib.request
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from http.client import responses
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -46,6 +46,7 @@ class Step:
     does: str = "answer"
     seconds: float = 0.0
     times: int = 1
+    echo: bool = False
 
     @property
     def takes(self) -> bool:
@@ -214,6 +215,10 @@ class Receiver:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return False
         step = self._recorded(method, path, headers, body, number)
+        if step.echo:
+            said = f"{path} {' '.join(headers.values())} {body.decode()}"
+            to = {name: value.replace("{echo}", path) for name, value in step.headers.items()}
+            step = replace(step, body=json.dumps({"error": said}), headers=to)
         return self._do(line, step, path, body) and headers.get("connection", "").lower() != "close"
 
     def _recorded(self, method: str, path: str, headers: dict[str, str], body: bytes, number: int) -> Step:
