@@ -75,6 +75,15 @@ def test_a_run_tells_people_and_says_so(cli: Cli, there: Receiver) -> None:
     assert "tells        team when the run is done" in cli("explain", "job.yaml").out
 
 
+def test_a_connection_says_what_it_is_told(cli: Cli) -> None:
+    shown = cli("connections", "show", "hook").out
+    assert "told of  failed: all runs" in shown
+    assert "told of  stopped: all runs" in shown
+    assert [rule["statuses"] for rule in cli("connections", "show", "hook", "-o", "json").data["events"]] == [
+        ["failed"], ["stopped"],
+    ]  # fmt: skip
+
+
 def test_who_asked_for_nothing_is_told_nothing(cli: Cli, there: Receiver) -> None:
     done = cli("run", cli.job("true"))
     assert "told" not in done.err

@@ -38,6 +38,8 @@ class Step:
     * ``reset``: close with a RST as soon as it connects, reading nothing (a kept connection: at the next request);
     * ``drip``: the head at once, the body a byte every 0.05 s; ``drip-head``: the head too, and it never ends;
     * ``short``: close in the middle of the body; ``linger``: answer, and close the connection ``seconds`` later.
+
+    ``echo``: say all that was sent, as an error.
     """
 
     status: int = 0  # 0: as the service of this path would answer

@@ -110,5 +110,6 @@ def details(connection: Connection, deployment: Deployment, view: View) -> dict[
         "auth": plain(connection.auth),
         "allow": plain(connection.allow),
         "health": plain(connection.health),
+        "events": [plain(rule) for rule in connection.events],
         "binding": binding.as_json() if binding else None,
     }

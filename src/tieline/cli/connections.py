@@ -158,6 +158,9 @@ def _facts(connection: Connection, deployment: Deployment, view: View) -> Iterab
         yield "use", "keeps the outputs and logs of runs"
     if connection.notifications_only:
         yield "use", "notifications only"
+    for rule in connection.events:
+        whose = f"runs of {', '.join(rule.projects)}" if rule.projects else "all runs"
+        yield "told of", f"{', '.join(rule.statuses)}: {whose}"
     for what, ref in (("secret", connection.secret), ("config map", connection.config_map)):
         if ref is not None:
             yield what, _reference(ref)
