@@ -14,7 +14,7 @@ from cli_harness import Cli
 RUN_KEYS = {
     "uuid", "name", "project", "namespace", "kind", "engine", "status", "reason", "message", "exitCode", "attempt",
     "createdAt", "updatedAt", "startedAt", "finishedAt", "duration", "stopRequested", "jobFile", "catalogDigest",
-    "store", "storePrefix", "queue", "tags", "code",
+    "store", "storePrefix", "queue", "tags", "code", "owner",
 }  # fmt: skip
 
 

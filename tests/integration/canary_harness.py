@@ -256,7 +256,7 @@ class World:
             folders[:] = [
                 name for name in folders if not name.startswith(("pytest-", "tl")) and _is_new(here / name, 0)
             ]
-            yield from (path for name in names if _is_new(path := here / name, self.began))
+            yield from (path for name in names if _is_new(path := here / name, self.began) and path.is_file())
 
     def folders(self) -> list[Path]:
         """Private folders that are left in memory: of a run of ours, or of a process that has ended."""

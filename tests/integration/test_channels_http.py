@@ -116,7 +116,7 @@ def test_what_an_answer_means(
 @pytest.mark.parametrize(
     ("headers", "low", "high"),
     [
-        ({"Retry-After": formatdate(time.time() + 600, usegmt=True)}, 400, 601),
+        ({"Retry-After": formatdate(time.time() + 80_000, usegmt=True)}, 70_000, 80_001),
         ({"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"}, 0, 0),
         ({"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT", "Date": "Fri, 31 Dec 1999 23:59:29 GMT"}, 30, 30),
         ({"Retry-After": "-3"}, 0, 0),

@@ -123,6 +123,14 @@ def test_a_run_that_is_removed_is_told_of_all_the_same(world: World) -> None:
     assert row.facts.run == run.uuid
 
 
+def test_who_was_told_of_a_removed_run_is_forgotten(world: World) -> None:
+    run = world.ended("team", "page")
+    held(world)
+    step(world, ended=done(begun(world)))
+    world.record.delete(run.uuid)
+    assert world.states() == [("page", "failed", "pending")]
+
+
 # --- one holder
 
 

@@ -27,7 +27,7 @@ TABLE: dict[int, str] = {
     USAGE: "the command line is wrong: an unknown option, a missing argument",
     INVALID: "a catalog, a job file, a parameter or a name is not valid; nothing was started",
     NOT_FOUND: "a file, a run or a connection that was named is not there",
-    REFUSED: "preflight: this machine cannot carry the job out, no run was recorded; or a connection test failed",
+    REFUSED: "preflight refused it, no run was recorded; or a connection test failed, or somebody could not be told",
     INTERNAL: "the record of runs refused, the run's own tieline process died, or a defect in Tieline",
     NOT_SAVED: "the job ended, and its outputs or logs could not be saved (`tieline runs outputs push` tries again)",
     STEP_FAILED: "a step of the run failed (clone, fetch, an init program), or the job could not be started",

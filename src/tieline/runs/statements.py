@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from tieline.model.run import NewRun, Run
 from tieline.runs.rows import encoded, new_run_row
-from tieline.runs.schema import EVENTS, RUN_CONNECTIONS, RUNS
+from tieline.runs.schema import EVENTS, NOTIFICATIONS, RUN_CONNECTIONS, RUNS
 
 
 def insert_run(connection: Connection, new: NewRun, at: datetime) -> None:
@@ -54,5 +54,7 @@ def append_event(connection: Connection, run: Run) -> None:
 
 
 def delete_run(connection: Connection, uuid: str) -> None:
-    """Forget the run; its events and its uses of connections go with it."""
+    """Forget the run; its events, its uses of connections and who was told of it go with it. Who waits is told."""
+    over = NOTIFICATIONS.c.state.not_in(("pending", "sending"))
+    connection.execute(delete(NOTIFICATIONS).where(NOTIFICATIONS.c.run == uuid, over))
     connection.execute(delete(RUNS).where(RUNS.c.uuid == uuid))
