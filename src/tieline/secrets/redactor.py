@@ -1,0 +1,125 @@
+"""Masks secrets in a stream of bytes: linear in its length, whatever the number of secrets (Aho-Corasick).
+
+The stream may be cut anywhere, also inside of a value: what may be the beginning of one is held back until it is known.
+Binary output passes as it is, but for the values in it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tieline.secrets.secret import HIDDEN
+
+if TYPE_CHECKING:
+    from ahocorasick_rs import BytesAhoCorasick
+
+MASK = HIDDEN.encode()
+LARGE = 512 * 1024
+"""Bytes of all needles beyond which the automaton is made smaller and slower."""
+
+
+class Masker:
+    """Finds needles. Made once, and used by any number of streams and threads.
+
+    ``needles``: without line ends, see :mod:`tieline.secrets.needles`.
+    """
+
+    def __init__(self, needles: Sequence[bytes]) -> None:
+        self._needles = sorted(set(needles))
+        self.longest = max(map(len, self._needles), default=0)
+        self._heads = frozenset(needle[:1] for needle in self._needles)
+        self._automaton = _automaton(self._needles)
+
+    def redactor(self) -> StreamRedactor:
+        """A redactor for one stream."""
+        return StreamRedactor(self)
+
+    def mask(self, data: bytes) -> bytes:
+        """Bytes that are whole, without the needles."""
+        return _without(data, self.spans(data), len(data))
+
+    def spans(self, data: bytes, covered: int = 0) -> list[tuple[int, int]]:
+        """Where needles are, those that overlap as one. ``covered``: so many bytes at the beginning belong to
+        one that began before."""
+        found = [(0, covered)] if covered else []
+        if self._automaton is not None:
+            matches = self._automaton.find_matches_as_indexes(data, overlapping=True)
+            found += [(start, end) for _, start, end in matches]
+        merged: list[tuple[int, int]] = []
+        for start, end in sorted(found):
+            if merged and start < merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+            else:
+                merged.append((start, end))
+        return merged
+
+    def open_at(self, data: bytes) -> int:
+        """From where on the end of the data may be the beginning of a needle; its length where it can't be."""
+        line = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1  # no needle goes beyond the end of a line
+        for start in range(max(line, len(data) - self.longest + 1), len(data)):
+            if data[start : start + 1] in self._heads and self._begins(data[start:]):
+                return start
+        return len(data)
+
+    def _begins(self, beginning: bytes) -> bool:
+        at = bisect_left(self._needles, beginning)
+        return at < len(self._needles) and self._needles[at].startswith(beginning)
+
+
+def _automaton(needles: Sequence[bytes]) -> BytesAhoCorasick | None:
+    if not needles:
+        return None
+    from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
+
+    small = sum(map(len, needles)) <= LARGE
+    how = Implementation.DFA if small else Implementation.ContiguousNFA
+    return BytesAhoCorasick(needles, matchkind=MatchKind.Standard, implementation=how)
+
+
+class StreamRedactor:
+    """One stream. See :class:`tieline.steps.redaction.Redactor`. It holds less than the longest needle."""
+
+    def __init__(self, masker: Masker) -> None:
+        self._masker, self._rest = masker, b""
+        self._covered = 0
+        """How many bytes of the rest belong to a value that is masked already."""
+
+    @property
+    def held(self) -> int:
+        """How many raw bytes are still inside."""
+        return len(self._rest)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take ``data``; give what can't be a part of a value any more."""
+        buffer = self._rest + data if self._rest else data
+        return self._given(buffer, self._masker.open_at(buffer))
+
+    def flush(self) -> bytes:
+        """Give all that is left: nothing follows."""
+        return self._given(self._rest, len(self._rest))
+
+    def _given(self, buffer: bytes, end: int) -> bytes:
+        """What is before ``end``, masked; the rest is kept."""
+        spans, was_covered = self._masker.spans(buffer, self._covered), bool(self._covered)
+        self._rest = buffer[end:]
+        self._covered = next((stop - end for start, stop in spans if start < end < stop), 0)
+        if was_covered and end == 0:
+            self._covered = spans[0][1]
+        return _without(buffer, spans, end, was_covered=was_covered)
+
+
+def _without(data: bytes, spans: Sequence[tuple[int, int]], end: int, *, was_covered: bool = False) -> bytes:
+    """The data up to ``end``, masked. ``was_covered``: the first span's mask was given before."""
+    if not spans:
+        return data[:end] if end < len(data) else data
+    pieces: list[bytes] = []
+    at = 0
+    for number, (start, stop) in enumerate(spans):
+        if start >= end:
+            break
+        pieces += (data[at:start], b"" if was_covered and number == 0 else MASK)
+        at = stop
+    pieces.append(data[at:end])
+    return b"".join(pieces)
