@@ -158,9 +158,7 @@ class Deliverer:
             idle = self._send_all(digest)
             if idle is not None and idle.limited and idle.until is not None:
                 self._not_before[digest] = idle.until
-        except (
-            Exception
-        ):  # of the record, or rows of another version; what was begun is taken back when it is held again
+        except Exception:  # of the record, or another version's rows; what was begun is taken back by its next holder
             self._stop.wait(RECORD_TROUBLE)
         finally:
             with self._guard:

@@ -18,6 +18,7 @@ from tieline.runs.sending import Ended
 
 GIVE_UP = timedelta(hours=24)
 FEW = 8
+"""Attempts after which a notification that is older than that is given up."""
 FIRST, LONGEST = 1.0, 300.0
 """Seconds before the second attempt, and the longest pause between two."""
 REFUSED, UNSURE = f"refused{NOT_AGAIN}", f"unsure{NOT_AGAIN}"
