@@ -242,3 +242,74 @@ connections:
         assert b"before" in one.body
         assert canary.encode() not in one.body
         assert json.dumps("the password is ***")[1:-1].encode() in one.body
+
+
+def log_of(there: Receiver) -> Any:
+    return [one.json["log"] for one in there.requests if one.path == "/hook"][-1]
+
+
+OPTIONAL = {
+    "env": "env: [{name: TOKEN, valueFrom: {secretKeyRef: {name: s, key: TOKEN, optional: true}}}]",
+    "envFrom": "envFrom: [{secretRef: {name: s, optional: true}}]",
+}
+
+
+@pytest.mark.parametrize("way", OPTIONAL)
+def test_a_secret_that_need_not_be_there_is_masked_too(cli: Cli, there: Receiver, way: str) -> None:
+    cli.write("job.yaml", job_with(OPTIONAL[way]))
+    cli("run", "job.yaml", code=1, TIELINE_SECRET_S__TOKEN="c4nary-7Qx9")
+    assert log_of(there)["tail"] == ["it is ***"]
+
+
+def test_where_a_secret_of_the_job_is_gone_the_log_is_left_out(cli: Cli, there: Receiver) -> None:
+    there.script(Step(503, headers={"Retry-After": "60"}))
+    cli.write("job.yaml", job_with(OPTIONAL["env"].replace(", optional: true", "")))
+    cli("run", "job.yaml", code=1, TIELINE_SECRET_S__TOKEN="c4nary-7Qx9")
+    end_background(cli)
+    cli("notifications", "retry", "1")
+    assert log_of(there)["tail"] == []
+    assert "left out" in log_of(there)["note"]
+
+
+def job_with(env: str) -> str:
+    command = json.dumps(["sh", "-c", "echo it is $TOKEN; exit 1"])
+    return f"{{version: 1.1, kind: component, run: {{kind: job, container: {{command: {command}, {env}}}}}}}"
+
+
+def test_a_run_goes_on_where_nobody_can_deliver(cli: Cli, there: Receiver) -> None:
+    cli("runs")
+    (cli.home / "deliverers").write_text("")
+    done = cli("run", cli.job("exit 1"), code=1)
+    assert "nobody can be told now" in done.err
+    assert rows(cli) == [("hook", "failed", "pending")]
+    (cli.home / "deliverers").unlink()
+    cli("notifications", "deliver")
+    assert rows(cli) == [("hook", "failed", "delivered")]
+
+
+def test_a_second_ctrl_c_leaves_a_message_that_is_under_way(cli: Cli, there: Receiver) -> None:
+    there.script(Step(does="hang"))
+    process = cli.start("run", cli.job("exit 1"))
+    there.wait(1)
+    said(process, b"tieline runs show")
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 130
+    cli("notifications", "deliver")
+    assert rows(cli) == [("hook", "failed", "delivered")]
+
+
+def test_retry_answers_for_what_was_asked(cli: Cli, there: Receiver) -> None:
+    there.script(Step(400), Step(408, headers={"Retry-After": "60"}))
+    cli("run", cli.job("exit 1"), code=1)
+    cli("run", cli.job("exit 1"), code=1)
+    end_background(cli)
+    cli("notifications", "retry", "1")
+    assert rows(cli) == [("hook", "failed", "delivered"), ("hook", "failed", "pending")]
+
+
+@pytest.mark.parametrize("words", [("show", "9" * 30), ("retry", "9" * 30), ("list", "--limit", "9" * 30)])
+def test_a_number_that_is_too_large_is_a_usage_error(cli: Cli, words: tuple[str, ...]) -> None:
+    assert "not in the range" in cli("notifications", *words, code=2).err

@@ -52,10 +52,17 @@ class World:
         self.pins[name] = pin_of(name, "default", access, ())
         return name
 
-    def run(self, *names: str, trigger: str = "done", name: str = "train", status: Status = Status.CREATED) -> Run:
-        """A run of which these channels are told; brought to a status."""
+    def run(
+        self, *names: str, trigger: str = "done", name: str = "train", status: Status = Status.CREATED, more: str = ""
+    ) -> Run:
+        """A run of which these channels are told; brought to a status. ``more``: a second trigger."""
         pins = [self.pins[one] for one in names]
-        watches = [Watch(pin.connection, trigger, pin.digest, bool(pin.access.get("resolves"))) for pin in pins]
+        watches = [
+            Watch(pin.connection, word, pin.digest, bool(pin.access.get("resolves")))
+            for pin in pins
+            for word in (trigger, more)
+            if word
+        ]
         new = NewRun(
             uuid=uuid.uuid4().hex, name=name, project="penguins", namespace="default", kind="job", engine="process",
             plan={"version": 1}, catalog_digest="d", store="s", store_prefix="p", owner="ann",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,12 +16,20 @@ import deliver_harness
 import pytest
 from outbox_harness import World
 
+from servers.certificates import Authority
 from servers.processes import eventually
 from servers.receiver import Receiver, Step, receiver
 from tieline.app.delivering import Deliverer
 from tieline.app.notifications import wait_for
+from tieline.app.opened_channels import Opened
+from tieline.channels.base import LIMIT
+from tieline.channels.opening import open_sender
+from tieline.model.access import Channel
 from tieline.model.notification import Delivery
 from tieline.model.run import Status
+from tieline.runs.outbox import Outbox
+from tieline.secrets.secret import Secret
+from tieline.secrets.sources import open_sources
 
 
 @pytest.fixture
@@ -86,19 +96,23 @@ def test_a_busy_service_is_left_alone_by_all_its_messages(world: World, there: R
     assert min(gaps) >= 2
 
 
-@pytest.mark.parametrize("fault", ["reset", "refused"])
-def test_what_was_not_sent_is_sent_again(world: World, there: Receiver, fault: str, tmp_path: Path) -> None:
-    if fault == "refused":
-        world.channel("team", "slack", url="http://127.0.0.1:1/nobody")
-    else:
-        there.script(Step(does="reset"))
+def test_a_service_that_is_not_there_is_tried_again(world: World) -> None:
+    world.channel("team", "slack", url="http://127.0.0.1:1/nobody")
     world.ended("team")
     with Deliverer(world.home, world.record):
         eventually(lambda: world.told()[0].attempts >= 2)
-    first = outcomes(world)[0]
-    assert first == ("later", "connection refused" if fault == "refused" else "connection reset")
-    if fault == "reset":
+    assert outcomes(world)[0] == ("later", "connection refused")
+
+
+def test_what_was_not_sent_is_sent_again(world: World, tmp_path: Path) -> None:
+    """Reset before anything was sent: while TLS is agreed on, so that no kernel can have taken the message."""
+    authority = Authority(tmp_path)
+    with receiver(authority.issue("IP:127.0.0.1").files) as there:
+        world.channel("team", "slack", url=there.url("/team"), caBundle=str(authority.certificate))
+        there.script(Step(does="reset"))
+        world.ended("team")
         deliver(world)
+        assert [outcome for outcome, _ in outcomes(world)] == ["later", "delivered"]
         assert len(there.taken) == 1
 
 
@@ -191,3 +205,63 @@ def test_two_webhooks_of_the_older_form_are_told_once_each(world: World, there: 
     deliver(world)
     assert Counter(one.path for one in there.requests) == {"/one": 1, "/two": 2}
     assert outcomes(world) == [("later", "503"), ("delivered", "200")]
+
+
+def test_what_waits_for_an_earlier_one_is_not_looked_at_without_a_pause(
+    world: World, there: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holds = []
+    hold = Outbox.hold
+    monkeypatch.setattr(Outbox, "hold", lambda self, *words: (holds.append(1), hold(self, *words))[1])
+    there.script(Step(408, headers={"Retry-After": "4"}))
+    run = world.run("hook", trigger="created", more="saving")
+    world.record.transition(run.uuid, Status.SAVING)
+    deliver(world)
+    assert [one.json["type"] for one in there.requests] == ["run.created", "run.created", "run.saving"]
+    assert len(holds) < 10
+
+
+def test_an_incident_is_not_opened_after_the_success_that_ends_it(world: World, there: Receiver) -> None:
+    there.script(Step(500))
+    world.ended("page")
+    world.ended("page", status=Status.SUCCEEDED)
+    deliver(world)
+    assert [one.json["event_action"] for one in there.requests] == ["trigger", "trigger", "resolve"]
+    assert set(there.incidents.values()) == {"resolve"}
+
+
+def test_a_listener_that_fails_has_nobody_told_twice(world: World, there: Receiver) -> None:
+    def gone(*_: object) -> None:
+        raise BrokenPipeError
+
+    world.ended("team")
+    with Deliverer(world.home, world.record, gone):
+        wait_for(world.record.outbox, 10)
+    assert len(there.requests) == 1
+    assert world.states() == [("team", "failed", "delivered")]
+
+
+def test_many_targets_that_hang_do_not_outlast_the_hold(world: World) -> None:
+    secret = json.dumps([{"url": f"https://hooks.example.org/{number}"} for number in range(20)])
+    sender = open_sender(Channel(service="webhook"), {"webhooks": Secret(secret)})
+    limits = Deliverer(world.home, world.record)._limits(
+        Opened(sender.traits, open_sources((), "default", world.home.root, {}), sender)
+    )
+    assert limits.lease / 2 >= 20 * LIMIT
+
+
+@pytest.mark.parametrize("statement", ["update channels set access = '[]'", "update notifications set facts = '{}'"])
+def test_rows_of_another_version_stop_nobody_and_are_looked_at_with_pauses(
+    world: World, there: Receiver, statement: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashes: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", crashes.append)
+    world.ended("hook")
+    with sqlite3.connect(world.home.database) as connection:
+        connection.execute(statement)
+    connection.close()
+    world.ended("team")
+    with Deliverer(world.home, world.record):
+        there.wait(1)
+        time.sleep(0.5)
+    assert (crashes, [one.path for one in there.requests]) == ([], ["/team"])

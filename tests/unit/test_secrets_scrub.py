@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import string
 from urllib.parse import quote, quote_plus
 
@@ -32,6 +33,7 @@ def scrubbed(text: str, *values: str) -> str:
         "Basic " + base64.b64encode(f"me:{PASSWORD}".encode()).decode(),
         "token " + base64.urlsafe_b64encode(f"someone:{PASSWORD}".encode()).decode().rstrip("="),
         repr(PASSWORD + "\n"),
+        json.dumps({"password": PASSWORD}),
     ],
 )
 def test_a_password_is_hidden_in_every_form(said: str) -> None:
@@ -53,6 +55,12 @@ def test_parts_of_a_value_are_hidden(value: str, said: str) -> None:
     found = scrubbed(said, value)
     for part in ("tokentoken", "xyzxyz", "hooks.example", "ada", "p@ss", "p%40ss", "db.example", "QDkk8y"):
         assert part not in found
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_a_value_is_hidden_as_json_writes_it(ascii_only: bool) -> None:
+    value = 'quo"te\\back-é1'
+    assert scrubbed(json.dumps({"p": value}, ensure_ascii=ascii_only), value) == '{"p": "***"}'
 
 
 def test_short_values_are_hidden_where_they_stand_alone() -> None:

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from tieline.app.verdicts import FIRST, GIVE_UP, LONGEST, verdict
+from tieline.app.verdicts import FEW, FIRST, GIVE_UP, LONGEST, verdict
 from tieline.channels.base import Answer, Outcome, Target, Traits
 from tieline.model.notification import Delivery, EventFacts, Notification
 from tieline.model.run import Status
@@ -63,7 +63,7 @@ def test_backoff_doubles_with_jitter_up_to_a_limit(attempts: int) -> None:
     assert whole / 2 <= min(pauses) < max(pauses) <= whole
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.4, 5.0, 90.0, 3600.0])
+@pytest.mark.parametrize("seconds", [1.0, 5.0, 90.0, 3600.0])
 def test_what_the_service_asks_for_is_kept(seconds: float) -> None:
     found = ended((A, says(Outcome.LATER, retry_after=seconds, busy=True)), one=told(20))
     assert found.next_at is not None
@@ -97,3 +97,26 @@ def test_of_two_targets_what_one_refused_is_not_forgotten(outcome: Outcome, stat
     assert first.state is Delivery.PENDING
     second = ended((B, says(Outcome.DELIVERED)), one=told(2, reached=first.reached))
     assert second.state is state
+
+
+@pytest.mark.parametrize("asked", [0.0, 0.3])
+def test_a_service_that_asks_for_no_pause_is_not_asked_without_one(asked: float) -> None:
+    answer = says(Outcome.LATER, retry_after=asked, busy=True)
+    pauses = []
+    for attempts in range(1, 12):
+        next_at = ended((A, answer), one=told(attempts)).next_at
+        assert next_at is not None
+        pauses.append((next_at - NOW).total_seconds())
+    assert pauses[0] >= FIRST / 2
+    assert pauses[-1] >= LONGEST / 2
+
+
+def test_a_new_one_is_not_given_up_with_an_old_one() -> None:
+    found = verdict([told(age=GIVE_UP), told()], [(A, says(Outcome.LATER))], Traits(), NOW, Random(1))
+    assert found.state is Delivery.PENDING
+
+
+def test_a_machine_that_was_off_for_days_does_not_give_up_at_once() -> None:
+    later = (A, says(Outcome.LATER))
+    assert ended(later, one=told(1, age=3 * GIVE_UP)).state is Delivery.PENDING
+    assert ended(later, one=told(FEW, age=3 * GIVE_UP)).state is Delivery.FAILED

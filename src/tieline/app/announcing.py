@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +12,7 @@ from tieline.app.background import start_background
 from tieline.app.delivering import Deliverer, Told
 from tieline.app.submit import Accepted
 from tieline.engines.base import Listener
+from tieline.errors import TielineError
 from tieline.model.notification import Delivery, Notification
 from tieline.model.plan import Step
 from tieline.model.run import Run
@@ -26,9 +28,14 @@ class Announcer:
     def __init__(self, accepted: Accepted, listener: Listener, told: Told | None = None) -> None:
         self._accepted, self._inner = accepted, listener
         self._deliverer = Deliverer(accepted.home, accepted.record, told)
+        self._delivers = True
 
     def __enter__(self) -> Self:
-        self._deliverer.start()
+        try:
+            self._deliverer.start()
+        except TielineError as error:  # the run goes on; who is to be told of it stands in the record
+            self._delivers = False
+            self._inner.note(f"nobody can be told now: {error}")
         return self
 
     def __exit__(
@@ -36,15 +43,16 @@ class Announcer:
     ) -> None:
         """Messages under way are sent; what is left then, of this run or another, is left to a process of its own."""
         self._deliverer.stop()
-        if self._accepted.record.outbox.waiting():
-            start_background(self._accepted.home)
+        with suppress(TielineError):  # whatever became of the run, it is not this that failed
+            if self._accepted.record.outbox.waiting():
+                start_background(self._accepted.home)
 
     def finish(self, given_up: Callable[[], bool] = lambda: False) -> list[Notification]:
         """Wait until everybody was told who is to be told of this run, for :data:`PATIENCE` seconds; who was not."""
         self._deliverer.wake()
         until = time.monotonic() + PATIENCE
         while left := self._left():
-            if time.monotonic() >= until or given_up():
+            if time.monotonic() >= until or given_up() or not self._delivers:
                 break
             time.sleep(PAUSE)
         return left

@@ -10,11 +10,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from tieline.app.delivering import Deliverer
 from tieline.app.home import HomeFolder
 from tieline.app.notifications import wait_for
+from tieline.errors import TielineError
 from tieline.runs.locks import RunLock
 from tieline.runs.record import Record
 
@@ -23,7 +25,15 @@ PATIENCE = 3600.0
 
 
 def start_background(home: HomeFolder) -> bool:
-    """Leave what is in the outbox to a process of its own; False where there is one already."""
+    """Leave what is in the outbox to a process of its own; False where there is one already, or where none can be
+    begun (the disk is full, the home read-only): no command fails for that, and the next one tries again."""
+    try:
+        return _start(home)
+    except (OSError, TielineError):
+        return False
+
+
+def _start(home: HomeFolder) -> bool:
     lock = RunLock.try_acquire(_lock(home))
     if lock is None:
         return False
@@ -50,13 +60,16 @@ def _lock(home: HomeFolder) -> Path:
 
 
 def main() -> None:
-    """Deliver until nothing is left."""
+    """Deliver until nothing is left; also of what came while this process was about to end, for who found its lock
+    taken started no other."""
     home = HomeFolder.find()
-    lock = RunLock.try_acquire(_lock(home))
-    if lock is None:
-        return
-    with lock, Record.open(home.database) as record, Deliverer(home, record):
-        wait_for(record.outbox, PATIENCE)
+    until = time.monotonic() + PATIENCE
+    with Record.open(home.database) as record:
+        while time.monotonic() < until and (lock := RunLock.try_acquire(_lock(home))) is not None:
+            with lock, Deliverer(home, record):
+                wait_for(record.outbox, until - time.monotonic())
+            if not record.outbox.waiting():
+                break
 
 
 if __name__ == "__main__":

@@ -21,13 +21,13 @@ from tieline.app.home import HomeFolder
 from tieline.app.messages import message_of
 from tieline.app.opened_channels import Opened, open_channel
 from tieline.app.verdicts import verdict
-from tieline.channels.base import Answer, Outcome, Target
-from tieline.errors import TielineError
+from tieline.channels.base import LIMIT, Answer, Outcome, Target
+from tieline.errors import Code, RecordError, TielineError
 from tieline.model.notification import Notification
 from tieline.runs.locks import RunLock
 from tieline.runs.outbox import NOT_AGAIN
 from tieline.runs.record import Record
-from tieline.runs.sending import Ended, Idle, Limits
+from tieline.runs.sending import LEASE, Ended, Idle, Limits
 
 AT_ONCE = 16
 """Channels that are delivered to side by side."""
@@ -60,7 +60,11 @@ class Deliverer:
     def start(self) -> Self:
         """Begin. Raises RecordError where Tieline's home can't be written to."""
         folder = self._folder()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            message, hint = f"{folder} cannot be made: {error.strerror}", "make Tieline's home writable for you"
+            raise RecordError.of(Code.HOME_UNUSABLE, message, hint) from None
         self._lock = RunLock.acquire(folder / f"{self._name}.lock")
         self._thread.start()
         return self
@@ -154,7 +158,7 @@ class Deliverer:
             idle = self._send_all(digest)
             if idle is not None and idle.limited and idle.until is not None:
                 self._not_before[digest] = idle.until
-        except TielineError:  # of the record; what was begun is taken back when it is held again
+        except Exception:  # of the record, or another version's rows; what was begun is taken back by its next holder
             self._stop.wait(RECORD_TROUBLE)
         finally:
             with self._guard:
@@ -166,9 +170,9 @@ class Deliverer:
         held = self._outbox.hold(digest, self._name, self._is_dead)
         if held is None:
             return None
-        opened = open_channel(held, self._home)
-        chance, ended = Random(), None  # noqa: S311 - jitter
+        chance, opened, ended = Random(), None, None  # noqa: S311 - jitter
         try:
+            opened = open_channel(held, self._home)
             while not self._stop.is_set():
                 found = self._outbox.step(digest, self._name, self._limits(opened), ended)
                 ended = None
@@ -177,15 +181,17 @@ class Deliverer:
                 ended = self._send(opened, found, chance)
             return None
         finally:
-            opened.close()
+            if opened is not None:
+                opened.close()
             with suppress(TielineError):  # whoever holds it next takes back what is left
                 self._outbox.release(digest, self._name, ended)
 
     def _limits(self, opened: Opened) -> Limits:
         traits = opened.traits
+        lease = max(LEASE, 2 * LIMIT * (len(opened.targets) + 1))
         if traits.rate is None or self._unlimited:
-            return Limits()
-        return Limits(traits.rate.burst, traits.rate.per_second, traits.most if traits.folds else 1)
+            return Limits(lease=lease)
+        return Limits(traits.rate.burst, traits.rate.per_second, traits.most if traits.folds else 1, lease)
 
     def _send(self, opened: Opened, told: list[Notification], chance: Random) -> Ended:
         began = time.monotonic()
@@ -197,7 +203,8 @@ class Deliverer:
         seconds = round(time.monotonic() - began, 3)
         ended = verdict(told, answers, opened.traits, datetime.now(UTC), chance, seconds)
         if self._told is not None:
-            self._told(told, ended)
+            with suppress(Exception):  # nobody reads what is said of it (a closed pipe): it was sent all the same
+                self._told(told, ended)
         return ended
 
     def _answers(self, opened: Opened, told: list[Notification]) -> list[tuple[Target, Answer]]:

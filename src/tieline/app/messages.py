@@ -67,7 +67,7 @@ def _tail(plan: Plan, attempt: int, sources: Sources) -> tuple[tuple[str, ...], 
     they are not there."""
     try:
         hide = Scrubber(secrets_of(plan, sources)).hide
-    except TielineError:  # a source can't be asked: what is to be masked is not known
+    except TielineError:  # a secret is gone, or a source can't be asked: what is to be masked is not known
         return (), NOT_MASKED
     try:
         store, prefix = store_of(plan), attempt_prefix(plan, attempt)
@@ -76,7 +76,7 @@ def _tail(plan: Plan, attempt: int, sources: Sources) -> tuple[tuple[str, ...], 
         data = log_tail(store, prefix, name, BYTES) if name else b""
     except (StoreTrouble, TielineError):  # the message is worth sending without it
         return (), ""
-    lines = hide(data.decode("utf-8", "replace")).splitlines()
+    lines = hide(data.decode("utf-8", "surrogateescape")).splitlines()  # as secrets are, which need not be text
     return tuple(_clean(line) for line in lines[-LINES:]), ""
 
 

@@ -17,6 +17,8 @@ from tieline.runs.outbox import NOT_AGAIN
 from tieline.runs.sending import Ended
 
 GIVE_UP = timedelta(hours=24)
+FEW = 8
+"""Attempts after which a notification that is older than that is given up."""
 FIRST, LONGEST = 1.0, 300.0
 """Seconds before the second attempt, and the longest pause between two."""
 REFUSED, UNSURE = f"refused{NOT_AGAIN}", f"unsure{NOT_AGAIN}"
@@ -44,7 +46,7 @@ def verdict(
         return Ended(ids, state, worst.outcome, worst.status, reason, seconds, reached=reached)
     pause = _pause(again, max(one.attempts for one in told), chance)
     next_at = now + timedelta(seconds=pause)
-    if any(next_at > one.created_at + GIVE_UP for one in told):
+    if all(_is_given_up(one, now, next_at) for one in told):  # a new one is not given up with an old one
         given_up = f"given up after {told[0].attempts} attempts in a day: {reason}"
         return Ended(ids, Delivery.FAILED, worst.outcome, worst.status, given_up, seconds, reached=reached)
     paused = next_at if any(answer.busy for answer in again) else None
@@ -52,6 +54,12 @@ def verdict(
 
 
 _ORDER = (Outcome.DELIVERED, Outcome.LATER, Outcome.UNSURE, Outcome.REFUSED)
+
+
+def _is_given_up(one: Notification, now: datetime, next_at: datetime) -> bool:
+    """After a day; a machine that was off all that time tries a few times first, for its network may not be up yet."""
+    end = one.created_at + GIVE_UP
+    return next_at > end and (now <= end or one.attempts >= FEW)
 
 
 def _is_worth(answer: Answer, traits: Traits) -> bool:
@@ -76,8 +84,9 @@ def _reason(answer: Answer, targets: int) -> str:
 
 
 def _pause(answers: Sequence[Answer], attempts: int, chance: Random) -> float:
-    """Seconds: what the service asks for, and a little more so that not all come back in one moment; else backoff."""
-    asked = max((answer.retry_after for answer in answers if answer.retry_after is not None), default=None)
-    if asked is not None:
+    """Seconds: what the service asks for, and a little more so that not all come back in one moment; else backoff. That
+    too where it asks for next to nothing (0, a date that is past): it would be asked without a pause, for a day."""
+    asked = max((answer.retry_after for answer in answers if answer.retry_after is not None), default=0.0)
+    if asked >= FIRST:
         return asked + chance.uniform(0, min(1.0, asked / 10))
-    return min(LONGEST, FIRST * 2.0 ** min(attempts - 1, 20)) * chance.uniform(0.5, 1)
+    return max(asked, min(LONGEST, FIRST * 2.0 ** min(attempts - 1, 20)) * chance.uniform(0.5, 1))

@@ -11,7 +11,7 @@ import click
 
 from tieline.cli import completing
 from tieline.cli.layout import ago, aligned, seconds, section
-from tieline.cli.notifications_words import STYLES
+from tieline.cli.notifications_words import NUMBER, STYLES
 from tieline.cli.options import output_option
 from tieline.cli.terminal import has_colour, out_json, page, paint, printable, say
 from tieline.model.notification import Delivery
@@ -34,7 +34,7 @@ WAITING = frozenset({Delivery.PENDING, Delivery.SENDING})
     help="Only these; `waiting` is pending or sending, `undelivered` all but delivered. Repeat.",
 )  # fmt: skip
 @click.option("--all", "-a", "everything", is_flag=True, help=f"All of them, not only the newest {FEW}.")
-@click.option("--limit", "-l", type=click.IntRange(1), help=f"So many. Default: {FEW}.")
+@click.option("--limit", "-l", type=NUMBER, help=f"So many. Default: {FEW}.")
 @output_option
 def list_(
     run: str | None,
@@ -102,7 +102,7 @@ def _table(found: list[Notification], *, filtered: bool) -> None:
 
 
 @click.command(short_help="Show one, with each attempt to deliver it.")
-@click.argument("number", type=int, metavar="ID")
+@click.argument("number", type=NUMBER, metavar="ID")
 @output_option
 def show(number: int, output: str) -> None:
     """Show one notification: the event, how it stands, and each attempt with its time, status and reason.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tieline.cli import exits
+from tieline.cli.notifications_words import NUMBER
 from tieline.cli.options import config_option, output_option
 from tieline.cli.terminal import has_colour, out, out_json, say
 from tieline.model.notification import Delivery
@@ -31,7 +32,7 @@ timeout_option = click.option(
 
 
 @click.command(short_help="Try again what could not be delivered.")
-@click.argument("numbers", nargs=-1, type=int, metavar="ID…")
+@click.argument("numbers", nargs=-1, type=NUMBER, metavar="ID…")
 @click.option("--failed", is_flag=True, help="All that failed.")
 @click.option("--unknown", is_flag=True, help="All that may have arrived: people may be told twice.")
 @click.option("--from-catalog", is_flag=True, help="Over the channel as the catalog has it now, not as it was then.")
@@ -107,17 +108,23 @@ def _deliver(
     from tieline.app.shapes import notification_json
     from tieline.cli.stopping import Ending
 
-    told = _Told(quiet=output == "json")
+    told, asked = _Told(quiet=output == "json"), only or set()
     with Ending() as ending:
         with Deliverer(home, record, told):
             wait_for(record.outbox, timeout, only, ending.is_asked, forever=follow)
         if waiting := record.outbox.waiting():
             start_background(home)
     if output == "json":
-        out_json([notification_json(record.outbox.get(number)) for number in sorted(told.ids)])
+        out_json([notification_json(record.outbox.get(number)) for number in sorted(told.ids | asked)])
     elif not told.ids:
         say("nothing is waiting" if not waiting else "what is waiting is not due yet: tieline notifications list")
+    if only is not None:  # what else is waiting, or was told meanwhile, was not asked for
+        return exits.REFUSED if any(_is_undelivered(record, number) for number in only) else exits.OK
     return exits.REFUSED if told.undelivered or (waiting and not follow) else exits.OK
+
+
+def _is_undelivered(record: Record, number: int) -> bool:
+    return record.outbox.get(number).state is not Delivery.DELIVERED
 
 
 class _Told:

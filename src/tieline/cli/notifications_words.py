@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import click
+
 from tieline.cli.layout import one_line, seconds
 from tieline.cli.terminal import paint
 from tieline.model.notification import Delivery, Notification
 from tieline.runs.sending import Ended
 
+NUMBER = click.IntRange(1, 2**63 - 2)
+"""What the record can number."""
 STYLES = {Delivery.DELIVERED: "good", Delivery.FAILED: "error", Delivery.UNKNOWN: "warning"}
 WORDS = {
     Delivery.DELIVERED: "told",

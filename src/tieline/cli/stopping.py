@@ -23,14 +23,16 @@ class Stopping:
     """While it is entered, signals stop the run instead of this process.
 
     A first Ctrl-C ends the job with TERM, and KILL after the grace; a second one kills it; a third one leaves at once:
-    what was flushed is on disk, and the next command saves it. A signal that this process was told to ignore (nohup) is
-    still ignored.
+    what was flushed is on disk, and the next command saves it. When the run is over, a first one leaves telling people
+    of it to others, after the message that is under way; a second one leaves at once.
+    A signal that this process was told to ignore (nohup) is still ignored.
     """
 
     def __init__(self, controls: Controls) -> None:
         self.controls = controls
         self.interrupts = 0
         self.is_over = False  # the run is: only people are to be told of it
+        self._leaving = False
         self._before: dict[int, Any] = {}
 
     @property
@@ -54,6 +56,10 @@ class Stopping:
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         self.interrupts += 1
         if self.is_over:
+            if self._leaving:
+                os._exit(exits.INTERRUPTED)
+            self._leaving = True
+            _tell("ending the message that is under way… (Ctrl-C again to leave at once; it is sent again then)")
             return
         if self.interrupts == 1:
             _tell(f"stopping… (KILL after {self.controls.grace:g} s; Ctrl-C again to kill now)")

@@ -106,7 +106,7 @@ class Outbox:
             if isinstance(found, Idle):
                 sending.set_channel(connection, digest, holder="", held_until=None)
                 return found
-            return sending.begin(connection, channel, found, now)
+            return sending.begin(connection, channel, found, now, limits.lease)
 
     def release(self, digest: str, holder: str, ended: Ended | None = None) -> None:
         """Record how the last message ended, and let others have the channel."""

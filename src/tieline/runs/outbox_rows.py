@@ -76,11 +76,14 @@ def facts_text(facts: EventFacts) -> str:
 
 
 def facts_from(text: str) -> EventFacts:
-    """Raises ValueError where somebody else changed the row into nonsense."""
-    fields = json.loads(text)
-    for name in TIMES:
-        fields[name] = datetime.fromisoformat(fields[name]) if fields[name] else None
-    return EventFacts(**{**fields, "status": Status(fields["status"]), "tags": tuple(fields["tags"])})
+    """Raises ValueError where somebody else changed the row into nonsense, or another version wrote it."""
+    try:
+        fields = json.loads(text)
+        for name in TIMES:
+            fields[name] = datetime.fromisoformat(fields[name]) if fields[name] else None
+        return EventFacts(**{**fields, "status": Status(fields["status"]), "tags": tuple(fields["tags"])})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"a notification's facts can't be read: {error}") from error
 
 
 def notification_of(row: RowMapping, history: Iterable[RowMapping] = ()) -> Notification:

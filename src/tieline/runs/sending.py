@@ -11,15 +11,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BindParameter, bindparam, exists, func, insert, select, update
+from sqlalchemy import BindParameter, Boolean, and_, bindparam, exists, func, insert, or_, select, update
 from sqlalchemy.engine import Connection, RowMapping
 
 from tieline.model.notification import Delivery, Notification
+from tieline.model.run import Status
 from tieline.runs.outbox_rows import notification_of
 from tieline.runs.schema import ATTEMPTS, CHANNELS, NOTIFICATIONS
 
 LEASE = 300.0
-"""Seconds after which a channel is taken from a holder that was not heard of: longer than any one message takes."""
+"""Seconds after which a channel is taken from a holder that was not heard of."""
+WAIT = timedelta(seconds=2)
+"""Until it is looked again whether something that waits for an earlier one is the first: others may come meanwhile."""
 INTERRUPTED = "interrupted"
 Channel = Mapping[str, Any]
 """The row of a channel."""
@@ -28,11 +31,13 @@ LOST = "the process that sent it ended before the answer came: it may have arriv
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a channel's service allows. ``burst`` 0: no limit; ``most``: how many notifications one message may tell."""
+    """What a channel's service allows. ``burst`` 0: no limit; ``most``: how many notifications one message may tell;
+    ``lease``: seconds for which the channel is held, at least twice what one message to all its targets may take."""
 
     burst: int = 0
     per_second: float = 0.0
     most: int = 1
+    lease: float = LEASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class Ended:
 @dataclass(frozen=True, slots=True)
 class Idle:
     """Nothing can be sent now. ``until``: when something may be; None where nothing is waiting, or others hold it.
-    ``limited``: it is the service's limit that is waited for."""
+    ``limited``: there is something that seems due, and waits: for the service's limit, or for an earlier one."""
 
     until: datetime | None = None
     limited: bool = False
@@ -64,10 +69,21 @@ _ROW = NOTIFICATIONS.c
 _EARLIER = NOTIFICATIONS.alias("earlier").c
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _CHANNEL = select(CHANNELS).where(CHANNELS.c.digest == bindparam("digest"))
-_WAITS = exists().where(
-    _EARLIER.run == _ROW.run, _EARLIER.channel == _ROW.channel, _EARLIER.id < _ROW.id,
-    _EARLIER.state == Delivery.PENDING, _EARLIER.next_at > bindparam("now"),
+_LATER = (
+    _EARLIER.channel == _ROW.channel, _EARLIER.id < _ROW.id, func.coalesce(_EARLIER.state, "") == Delivery.PENDING,
+    _EARLIER.next_at > bindparam("now"),
 )  # fmt: skip
+"""An earlier one that is to be tried later. (``coalesce``: its run or job finds it, not an index of all that wait.)"""
+_ENDS = or_(_EARLIER.event_status == Status.SUCCEEDED, _ROW.event_status == Status.SUCCEEDED)
+_WAITS = or_(
+    exists().where(_EARLIER.run == _ROW.run, *_LATER),
+    and_(
+        bindparam("resolves", type_=Boolean()),
+        exists().where(_EARLIER.connection == _ROW.connection, _EARLIER.subject == _ROW.subject, _ENDS, *_LATER),
+    ),
+)
+"""An event is told after the earlier ones of its run. Where a success ends what a failure began, their order
+counts over all runs of the job: an incident that is opened after its end would stay open."""
 _DUE = (
     select(NOTIFICATIONS)
     .where(_ROW.channel == bindparam("digest"), _ROW.state == Delivery.PENDING)
@@ -75,7 +91,6 @@ _DUE = (
     .order_by(_ROW.id)
     .limit(bindparam("most"))
 )  # fmt: skip
-"""In its order: an event is told after the earlier ones of its run."""
 _NEXT_AT = select(func.min(_ROW.next_at)).where(_ROW.channel == bindparam("digest"), _ROW.state == Delivery.PENDING)
 _BEGIN = update(NOTIFICATIONS).where(_ROW.id.in_(_IDS)).values(state=Delivery.SENDING, attempts=_ROW.attempts + 1)
 _END = (
@@ -135,10 +150,12 @@ def next_rows(connection: Connection, channel: Channel, limits: Limits, now: dat
     digest, paused = channel["digest"], channel["paused_until"]
     if paused is not None and paused > now:
         return Idle(paused)
-    given = {"digest": digest, "now": now, "most": limits.most if limits.burst else 1}
+    resolves = bool(json.loads(channel["access"]).get("resolves"))
+    given = {"digest": digest, "now": now, "most": limits.most if limits.burst else 1, "resolves": resolves}
     rows = connection.execute(_DUE, given).mappings().all()
     if not rows:
-        return Idle(connection.execute(_NEXT_AT, {"digest": digest}).scalar())
+        until = connection.execute(_NEXT_AT, {"digest": digest}).scalar()
+        return Idle(now + WAIT, limited=True) if until is not None and until <= now else Idle(until)
     if not limits.burst:
         return [rows[0]]
     allowance = _allowance(channel, limits, now)
@@ -158,7 +175,7 @@ def _allowance(channel: Channel, limits: Limits, now: datetime) -> float:
 
 
 def begin(
-    connection: Connection, channel: Mapping[str, Any], rows: Sequence[RowMapping], now: datetime
+    connection: Connection, channel: Mapping[str, Any], rows: Sequence[RowMapping], now: datetime, lease: float = LEASE
 ) -> list[Notification]:
     """Mark them as begun, each with an attempt; and go on holding the channel."""
     ids = tuple(row["id"] for row in rows)
@@ -169,6 +186,6 @@ def begin(
         for row in rows
     ]  # fmt: skip
     connection.execute(insert(ATTEMPTS), attempts)
-    if channel["held_until"] < now + timedelta(seconds=LEASE / 2):
-        set_channel(connection, channel["digest"], held_until=now + timedelta(seconds=LEASE))
+    if channel["held_until"] < now + timedelta(seconds=lease / 2):
+        set_channel(connection, channel["digest"], held_until=now + timedelta(seconds=lease))
     return [replace(notification_of(row), attempts=row["attempts"] + 1) for row in rows]

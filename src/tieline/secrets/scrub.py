@@ -1,12 +1,14 @@
 """Takes every known secret out of a text. Drivers and programs echo addresses, user names and more in their messages.
 
-A value is looked for as it is, percent-encoded, in base64 (as Basic authentication sends it), and in parts: the
-user information, path and query of an address, both sides of a ``user:token``, the lines of a key.
+A value is looked for as it is, percent-encoded, as JSON and Python write it, in base64 (as Basic authentication sends
+it), and in parts: the user information, path and query of an address, both sides of a ``user:token``, the lines of a
+key.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus, unquote, urlsplit
@@ -63,6 +65,7 @@ def _forms(value: str) -> Iterator[str]:
             yield quote(text, safe=safe, errors="surrogateescape")
         yield quote_plus(text, errors="surrogateescape")
         yield repr(text)[1:-1]
+        yield from (json.dumps(text, ensure_ascii=plain)[1:-1] for plain in (True, False))
 
 
 def _parts(value: str) -> Iterator[str]:
