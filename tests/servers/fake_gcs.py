@@ -1,9 +1,9 @@
 """A real fake-gcs-server (Google Cloud Storage's JSON interface), and test gear of our own before it.
 
 The client library writes by Google's XML interface, which that server has for reading only. :class:`_Gear` turns the
-writes into the JSON interface's: one upload, or parts that it keeps and puts together. It passes everything else on. And
-as the server itself checks no login, it lets nobody but the owner of the key in to a bucket that is not ``public``: what
-proves that is a token that the client has signed with the key (RFC 7523).
+writes into the JSON interface's: one upload, or parts that it keeps and puts together. It passes everything else on.
+And as the server itself checks no login, it lets nobody but the owner of the key in to a bucket that is not ``public``:
+what proves that is a token that the client has signed with the key (RFC 7523).
 """
 
 from __future__ import annotations

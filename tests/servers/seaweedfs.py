@@ -1,6 +1,6 @@
 """A real SeaweedFS: an S3 server with users of its own. ``ADMIN`` may do everything; ``READER`` reads and lists
 ``data``; ``BLIND`` reads and writes there and may not list; ``OTHER`` has rights on another bucket only. Anybody may
-read ``public``.
+read ``public``, and write into ``open``.
 
 A bucket is a folder of its filer, which needs no signature: what is in it can be looked at without any S3 library.
 """
@@ -23,7 +23,7 @@ ADMIN = ("tieline-admin", "adm1n/s3cret+key")
 READER = ("tieline-reader", "r3ader/s3cret+key")
 BLIND = ("tieline-blind", "bl1nd/s3cret+key")
 OTHER = ("tieline-other", "0ther/s3cret+key")
-BUCKETS = ("data", "public", "elsewhere")
+BUCKETS = ("data", "public", "open", "elsewhere")
 _RIGHTS = {
     ADMIN: ["Admin", "Read", "List", "Tagging", "Write"],
     READER: ["Read:data", "List:data"],
@@ -43,6 +43,12 @@ class Seaweed:
     @property
     def endpoint(self) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def put(self, path: str) -> None:
+        """Write an empty object, under a name that the client library would not take: over S3, as nobody."""
+        request = urllib.request.Request(f"{self.endpoint}/{path}", b"", method="PUT")
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10):
+            pass
 
     def look(self, path: str, method: str = "GET", body: bytes | None = None) -> bytes | None:
         """What the filer has at a bucket's path (a folder ends with /); None: nothing."""
@@ -69,7 +75,7 @@ def seaweedfs(folder: Path, *, tls: tuple[Path, Path] | None = None) -> Iterator
         {"name": key, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions}
         for (key, secret), actions in _RIGHTS.items()
     ]
-    identities.append({"name": "anonymous", "actions": ["Read:public", "List:public"]})
+    identities.append({"name": "anonymous", "actions": ["Read:public", "List:public", "Write:open"]})
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
     (folder / "data").mkdir()
     argv = [

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tieline.stores.base import StoreTrouble, Why
 
 _STATUS = re.compile(r"status code: (\d{3})[^:\n]*(?::|\n)(.*)", re.DOTALL)
-_CODE = re.compile(r"<Code>\s*([A-Za-z][A-Za-z0-9.]{1,60})\s*</Code>|\(code: ([A-Za-z]{2,60})\)")
+_CODE = re.compile(r"<Code>\s*([A-Za-z][A-Za-z0-9.]{1,60})\s*</Code>|\(code: (\w{2,60})\)")
 _LOGIN = frozenset(
     {
         "AuthenticationFailed", "AuthenticationRequired", "AuthFailure", "ExpiredToken", "InvalidAccessKeyId",
@@ -46,6 +46,7 @@ class Said:
 
     status: int
     code: str
+    login_failed: bool = False
 
     @property
     def words(self) -> str:
@@ -59,9 +60,13 @@ def said(error: BaseException) -> Said | None:
     code = _CODE.search(found[2] if found else text)
     word = (code[1] or code[2]) if code else ""
     if found:
-        return Said(int(found[1]), word)
+        return Said(int(found[1]), word, word in _LOGIN or "failed to authenticate" in found[2])
+    if "Wanted range starting at" in text:
+        return Said(416, "InvalidRange")
     if isinstance(error, FileNotFoundError):
         return Said(404, word)
+    if word.isdigit():  # of one object among many
+        return Said(int(word), "")
     return Said(403, word) if word == "AccessDenied" else Said(400, word) if word else None
 
 
@@ -88,7 +93,7 @@ def _judged(answer: Said, server: Server) -> _Told:
     if not server.login and (status in (401, 403) or code in _ANONYMOUS):
         hint = "name a secret to log in with, or let everybody in"
         return Why.NOT_AUTHENTICATED, f"nobody is let in without a login ({answer.words})", hint, "secret"
-    if code in _LOGIN or status == 401:
+    if answer.login_failed or status == 401:
         part = "access-key-id" if code == "InvalidAccessKeyId" else server.login
         hint = f"check {part} in the connection's secret"
         return Why.NOT_AUTHENTICATED, f"the server does not take the login ({answer.words})", hint, part
@@ -115,6 +120,16 @@ def _other(answer: Said) -> _Told:
     return Why.BROKEN, f"the server says {answer.words}", "check that the endpoint speaks this protocol", "endpoint"
 
 
+def _untrusted(text: str, way: str) -> _Told:
+    if "NotValidForName" in text:
+        return Why.UNREACHABLE, f"the certificate of {way} is for another host", "use a name that it is for", "endpoint"
+    if "Expired" in text or "NotValidYet" in text:
+        told = f"the certificate of {way} has expired, or is not valid yet"
+        return Why.UNREACHABLE, told, "it has to be renewed on the server", ""
+    hint = "name its authority's certificate in caBundle, if it is to be trusted"
+    return Why.UNREACHABLE, f"the certificate of {way} is not trusted", hint, "caBundle"
+
+
 def _unanswered(error: BaseException, server: Server) -> _Told:
     """Nothing came back: as far as the library tells, why."""
     text = str(error)
@@ -122,9 +137,8 @@ def _unanswered(error: BaseException, server: Server) -> _Told:
     part = "proxy" if server.proxy else "endpoint"
     if "dns error" in text:
         return Why.UNREACHABLE, f"the host of {way} has no address", "check the endpoint", part
-    if "certificate" in text:
-        hint = "name its authority's certificate in caBundle, if it is to be trusted"
-        return Why.UNREACHABLE, f"the certificate of {way} is not trusted", hint, "caBundle"
+    if "InvalidCertificate" in text or "invalid peer certificate" in text:
+        return _untrusted(text, way)
     if "InvalidContentType" in text or "received corrupt message" in text:
         return Why.UNREACHABLE, f"{way} does not answer with TLS", "check the endpoint's port and scheme", "endpoint"
     if "TimedOut" in text or "kind: Timeout" in text or "timed out" in text:

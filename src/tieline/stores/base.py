@@ -54,7 +54,7 @@ class Stat:
     """One thing in a store. ``size`` in bytes, ``mtime_ns`` since the epoch, ``mode`` the permission bits.
 
     A bucket keeps the last two beside the object, where :meth:`Store.stat` and :meth:`Store.fetch_file` find them; its
-    listings tell the time at which the object was written, and no mode.
+    listings tell the time at which the object was written, and no mode of its own.
 
     For a link, ``link`` is its own text and ``points_to`` the key that it leads to in the end: None when that is
     outside the store. Nothing need be there. ``special`` is a fifo, a socket or a device.

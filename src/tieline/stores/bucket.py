@@ -269,7 +269,10 @@ class BucketStore:
         """Delete objects, many at once where the server can; one that is gone already is fine."""
         try:
             obstore.delete(self._client, names)
-        except FileNotFoundError:
+        except (FileNotFoundError, obstore.exceptions.GenericError) as error:
+            answer = answers.said(error)
+            if answer is None or answer.status != 404:
+                raise
             for name in names if len(names) > 1 else ():
                 self._remove([name])
 

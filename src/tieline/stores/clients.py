@@ -8,7 +8,7 @@ variables that nothing can be put against are refused.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -48,20 +48,21 @@ class Opened:
 
 def open_client(access: ObjectStore, secrets: Mapping[str, Secret]) -> Opened:
     """Open a client; nothing is asked of the server yet. Raises StoreTrouble for what cannot be used."""
-    _no_other_way_in(access)
-    _nothing_in_the_environment(access.provider)
+    check_access(access)
     try:
-        match access.provider:
-            case "s3":
-                return _s3(access, secrets)
-            case "gcs":
-                return _gcs(access, secrets)
-            case "azure":
-                return _azure(access, secrets)
+        return _PROVIDERS[access.provider](access, secrets)
     except StoreTrouble:
         raise
     except Exception as error:  # the library's own errors: it could not use a setting, and may repeat it
         raise _unusable(access, error) from None
+
+
+def check_access(access: ObjectStore) -> None:
+    """Raise StoreTrouble for what no secret could open."""
+    _no_other_way_in(access)
+    _nothing_in_the_environment(access.provider)
+    if access.ca_bundle is not None:
+        _certificates(access.ca_bundle)
 
 
 def _unusable(access: ObjectStore, error: Exception) -> StoreTrouble:
@@ -75,7 +76,7 @@ def _unusable(access: ObjectStore, error: Exception) -> StoreTrouble:
 
 def address(access: ObjectStore) -> str:
     """The bucket as messages name it: ``s3://bucket/prefix``."""
-    at = f"@{access.account}" if access.account else ""
+    at = f"@{access.account}.blob.core.windows.net" if access.account else ""
     below = f"/{access.prefix}" if access.prefix else ""
     return shown(f"{SCHEMES[access.provider]}://{access.bucket}{at}{below}")
 
@@ -227,6 +228,13 @@ def _azure(access: ObjectStore, secrets: Mapping[str, Secret]) -> Opened:
         credential_provider=(lambda: login.credential) if login else None,
     )  # fmt: skip
     return Opened(client, _server(access, endpoint, login.name if login else ""))
+
+
+_PROVIDERS: Mapping[str, Callable[[ObjectStore, Mapping[str, Secret]], Opened]] = {
+    "s3": _s3,
+    "gcs": _gcs,
+    "azure": _azure,
+}
 
 
 # --- what is the same for all

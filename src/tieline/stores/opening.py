@@ -32,6 +32,13 @@ def open_store(
     return FolderStore(base.joinpath(*parts), base=base, read_only=access.read_only)
 
 
+def check_bucket(access: ObjectStore) -> None:
+    """Raise :class:`StoreTrouble` for a bucket that cannot be opened, whatever its secret holds. Asks nobody."""
+    from tieline.stores.clients import check_access
+
+    check_access(access)
+
+
 def _bucket(access: ObjectStore, secrets: Mapping[str, Secret]) -> Store:
     """The library for buckets is imported here: most commands never need it."""
     from tieline.stores.bucket import BucketStore

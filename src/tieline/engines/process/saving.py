@@ -6,14 +6,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from tieline.engines.base import Listener
-from tieline.engines.process.carrying import claims_of
 from tieline.engines.process.folders import Attempt, make_readable
+from tieline.engines.process.opening import open_artifacts
 from tieline.errors import Code, StepFailed, TielineError
 from tieline.model.plan import Plan, ProgramStep
 from tieline.model.run import Outcome, Status
+from tieline.secrets.resolve import Resolver
 from tieline.steps.collector import Collector
 from tieline.steps.spools import Spool
-from tieline.stores.opening import open_store
 
 ABANDONING = 5.0
 
@@ -24,9 +24,12 @@ def program_names(plan: Plan) -> list[str]:
     return [*inits, *(f"sidecar-{program.name}" for program in plan.sidecars), "main"]
 
 
-def open_collector(plan: Plan, attempt: Attempt, number: int, listener: Listener) -> Collector:
-    """A collector for one attempt; where another stopped, it goes on. Raises StoreFailed or OSError."""
-    store = open_store(plan.store.access, claims_of(plan.store.access, plan.layout))
+def open_collector(
+    plan: Plan, attempt: Attempt, number: int, listener: Listener, values: Resolver | None = None
+) -> Collector:
+    """A collector for one attempt; where another stopped, it goes on. ``values``: those of the run's supervisor.
+    Raises TielineError or OSError."""
+    store = open_artifacts(plan, None if values is None else lambda: values)
     return Collector(
         store,
         f"{plan.store.prefix}/attempt-{number}",
@@ -39,9 +42,9 @@ def open_collector(plan: Plan, attempt: Attempt, number: int, listener: Listener
     )
 
 
-def start_collector(plan: Plan, attempt: Attempt, number: int, listener: Listener) -> Collector:
+def start_collector(plan: Plan, attempt: Attempt, number: int, listener: Listener, values: Resolver) -> Collector:
     """A collector that saves beside the running job."""
-    collector = open_collector(plan, attempt, number, listener)
+    collector = open_collector(plan, attempt, number, listener, values)
     collector.start()
     return collector
 
