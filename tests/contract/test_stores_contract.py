@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import secrets
 import socket
 import threading
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from servers import buckets
 from tieline.errors import Code
 from tieline.model.access import Volume
 from tieline.stores import Store, StoreTrouble, Why, open_store
@@ -27,7 +29,19 @@ def sub_path_of_a_claim(tmp_path: Path) -> Store:
     return open_store(volume, {"data": str(tmp_path / "claim")})
 
 
-STORES: list[Callable[[Path], Store]] = [host_path, sub_path_of_a_claim]
+def s3(tmp_path: Path) -> Store:
+    return buckets.s3(f"contract/{secrets.token_hex(8)}")
+
+
+def wasb(tmp_path: Path) -> Store:
+    return buckets.azure(f"contract/{secrets.token_hex(8)}")
+
+
+def gcs(tmp_path: Path) -> Store:
+    return buckets.gcs(f"contract/{secrets.token_hex(8)}")
+
+
+STORES: list[Callable[[Path], Store]] = [host_path, sub_path_of_a_claim, s3, wasb, gcs]
 NAMES = [
     ".hidden",
     "-rf",

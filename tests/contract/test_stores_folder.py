@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tieline.errors import Code
-from tieline.model.access import ObjectStore, Volume
+from tieline.model.access import Credentials, ObjectStore, Volume
 from tieline.stores import FolderStore, StoreTrouble, Why, open_store
 from tieline.stores.copying import copy_contents, settles_in
 
@@ -196,8 +196,9 @@ def test_a_read_only_volume_reads_and_does_not_write(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_opened_says_so(tmp_path: Path) -> None:
-    with pytest.raises(StoreTrouble, match="buckets as stores are not in this version") as caught:
-        open_store(ObjectStore(provider="s3", bucket="b"), {})
+    role = Credentials(method="assume-role")
+    with pytest.raises(StoreTrouble, match=r"s3://b has auth\.method assume-role") as caught:
+        open_store(ObjectStore(provider="s3", bucket="b", credentials=role), {})
     assert caught.value.code == Code.UNSUPPORTED
     with pytest.raises(StoreTrouble, match="did you mean 'data'"):
         open_store(Volume(claim="dat", mount_path="/m"), {"data": str(tmp_path)})

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,11 +21,12 @@ PATIENCE = 30.0
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
-def needed(program: str, package: str) -> str:
+def needed(program: str, package: str, how: str = "apt-get install") -> str:
     """The program's path; without it the test is skipped, and failed in CI."""
-    found = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:{SBIN}")
+    places = (os.environ.get("PATH", os.defpath), SBIN, str(Path(sys.executable).parent))
+    found = shutil.which(program, path=":".join(places))
     if found is None:
-        absent(f"{program} is not on this machine: apt-get install {package}")
+        absent(f"{program} is not on this machine: {how} {package}")
     return found
 
 
@@ -51,6 +54,16 @@ def free_port() -> int:
         return port
 
 
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port of 127.0.0.1 now."""
+    with socket.socket() as taken:
+        try:
+            taken.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def listens(port: int, host: str = "127.0.0.1") -> bool:
     """Whether somebody accepts connections there."""
     try:
@@ -68,8 +81,10 @@ def running(
     *,
     user: str | None = None,
     env: Mapping[str, str] | None = None,
+    by: signal.Signals = signal.SIGTERM,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a server, wait until it is ready, end it afterwards. ``user``: run as this one, where we are root."""
+    """Start a server, wait until it is ready, end it afterwards. ``user``: run as this one, where we are root; ``by``:
+    the signal that ends it, and all that it started."""
     as_user = user if os.getuid() == 0 else None
     with log.open("ab") as out:
         process = subprocess.Popen(
@@ -91,12 +106,12 @@ def running(
             time.sleep(0.05)
         yield process
     finally:
-        end(process)
+        end(process, by=by)
 
 
-def end(process: subprocess.Popen[bytes], grace: float = 10.0) -> None:
+def end(process: subprocess.Popen[bytes], grace: float = 10.0, by: signal.Signals = signal.SIGTERM) -> None:
     """End a server that we started."""
-    process.terminate()
+    process.send_signal(by)
     try:
         process.wait(grace)
     except subprocess.TimeoutExpired:

@@ -25,7 +25,7 @@ def through(made: Masker, data: bytes, size: int) -> bytes:
     redactor, out = made.redactor(), b""
     for at in range(0, len(data), size):
         out += redactor.feed(data[at : at + size])
-        assert redactor.held < max(made.longest, 1)
+        assert redactor.held <= 5 * made.longest
     return out + redactor.flush()
 
 
@@ -120,7 +120,7 @@ def test_cut_anywhere_it_is_what_it_is_as_a_whole(values: list[str], data: st.Da
     redactor, out = made.redactor(), b""
     for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True):
         out += redactor.feed(whole[start:end])
-        assert redactor.held < made.longest
+        assert redactor.held <= 5 * made.longest
     out += redactor.flush()
     assert out == made.mask(whole)
     for value in values:

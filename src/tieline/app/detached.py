@@ -10,9 +10,10 @@ import signal
 import sys
 
 from tieline.app.home import HomeFolder
-from tieline.app.submit import Accepted, carry_out, sources_of
+from tieline.app.submit import Accepted, carry_out
 from tieline.engines.base import Controls, Silent
 from tieline.engines.process.folders import RunFolder
+from tieline.engines.process.opening import sources_of
 from tieline.model.plan import Plan
 from tieline.runs.locks import RunLock
 from tieline.runs.record import Record
@@ -28,7 +29,7 @@ def main(uuid: str, fd: int) -> None:
     with Record.open(home.database) as record:
         plan = Plan.model_validate(record.plan(uuid))
         folder = RunFolder(home.runs / uuid)
-        sources = sources_of(plan, folder, home)
+        sources = sources_of(plan)
         accepted = Accepted(plan, folder, home, lock, record, sources)
         if plan.notifications:
             from tieline.app.announcing import Announcer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tieline.app.home import HomeFolder
@@ -15,7 +14,6 @@ from tieline.model.catalog import SecretSourceForm
 from tieline.model.notification import Message
 from tieline.runs.outbox import Held
 from tieline.secrets.resolve import Places, Resolver
-from tieline.secrets.secret import Secret
 from tieline.secrets.sources import Sources, open_sources
 
 
@@ -50,19 +48,10 @@ def open_channel(held: Held, home: HomeFolder) -> Opened:
     traits = Traits()
     try:
         traits = traits_of(access.service)
-        return Opened(traits, sources, open_sender(access, values_of(access, sources)))
+        values = Resolver(sources, Places("", "")).credentials(access.credentials)
+        return Opened(traits, sources, open_sender(access, values))
     except Unusable as error:
         return Opened(traits, sources, answer=Answer(Outcome.REFUSED, "unusable", error.reason, error.hint))
     except TielineError as error:
         status = "secret missing" if isinstance(error, Refused) else "secret unreadable"
         return Opened(traits, sources, answer=Answer(Outcome.LATER, status, reason_of(error), busy=True))
-
-
-def values_of(access: Channel, sources: Sources) -> Mapping[str, Secret]:
-    """The credentials that there are. Raises Refused where the secret itself is not there, and SourceFailed."""
-    name = access.credentials.secret
-    if name is not None and sources.locate("secret", name) is None:
-        raise Refused(sources.missing("secret", name))
-    resolver = Resolver(sources, Places("", ""))
-    found = {entry: resolver.resolve(value) for entry, value in access.credentials.values.items()}
-    return {entry: value for entry, value in found.items() if value is not None}

@@ -12,8 +12,8 @@ from typing import Any
 from tieline.app.home import HomeFolder
 from tieline.engines.base import Listener, Silent
 from tieline.engines.process import recovery
-from tieline.engines.process.carrying import claims_of
 from tieline.engines.process.folders import RunFolder
+from tieline.engines.process.opening import open_artifacts
 from tieline.engines.process.tidying import sweep_expired
 from tieline.errors import Code, RecordError
 from tieline.model.plan import Plan
@@ -21,7 +21,6 @@ from tieline.model.run import Run
 from tieline.runs.locks import RunLock
 from tieline.runs.record import Record
 from tieline.stores.base import Store
-from tieline.stores.opening import open_store
 
 TIDYING = 30.0
 """Seconds that the end of a run may take after it is recorded: a large work folder is removed then."""
@@ -52,7 +51,7 @@ def plan_of(record: Record, run: Run) -> Plan:
 
 def store_of(plan: Plan) -> Store:
     """The artifacts store that the run saved to."""
-    return open_store(plan.store.access, claims_of(plan.store.access, plan.layout))
+    return open_artifacts(plan)
 
 
 def attempt_prefix(plan: Plan, attempt: int) -> str:

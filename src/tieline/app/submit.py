@@ -21,7 +21,6 @@ from tieline.engines.process.folders import RunFolder
 from tieline.engines.process.preflight import preflight
 from tieline.engines.process.supervisor import Supervisor
 from tieline.errors import Code, Problem, RecordError
-from tieline.model.catalog import SecretSourceForm
 from tieline.model.plan import Plan
 from tieline.model.run import NewRun, Run
 from tieline.runs.locks import RunLock
@@ -74,17 +73,6 @@ def _create(prepared: Prepared) -> None:
         raise RecordError.of(
             Code.HOME_UNUSABLE, message, "set TIELINE_HOME to a folder that you can write to"
         ) from None
-
-
-def sources_of(plan: Plan, folder: RunFolder, home: HomeFolder) -> Sources:
-    """The sources of an accepted run's secrets. Raises RecordError where the run's folder is not whole."""
-    try:
-        forms = json.loads(folder.sources.read_text(encoding="utf-8"))
-        settings = [SecretSourceForm.model_validate(form) for form in forms]
-    except (OSError, ValueError) as error:
-        message = f"it cannot be read where run {plan.run.uuid} has its secrets from: {error}"
-        raise RecordError.of(Code.HOME_UNUSABLE, message, f"see {folder.sources}") from None
-    return open_sources(settings, plan.run.namespace, home.root, os.environ)
 
 
 def _new_run(prepared: Prepared) -> NewRun:

@@ -23,8 +23,7 @@ from tieline.model.binding import (
     WholeResource,
 )
 from tieline.model.plan import CloneStep, FetchStep, FileStep, Layout, Plan, Program, ProgramStep, Step, TakeStep
-
-SCHEMES = {"s3": "s3", "gcs": "gs", "azure": "az"}
+from tieline.stores.clients import address
 
 
 def value_words(value: Value) -> str:
@@ -107,10 +106,7 @@ def store_words(plan: Plan) -> str:
     """Where the run's outputs and logs go."""
     access = plan.store.access
     if isinstance(access, ObjectStore):
-        scheme = {"s3": "s3", "gcs": "gs", "azure": "az"}[access.provider]
-        return f"{scheme}://" + "/".join(
-            part.strip("/") for part in (access.bucket, access.prefix, plan.store.prefix) if part
-        )
+        return f"{address(access)}/{plan.store.prefix}".rstrip("/")
     root = access.host_path or plan.layout.claim_path(access.claim or "")
     return "/".join(part.rstrip("/") for part in (root, access.sub_path or "", plan.store.prefix) if part)
 

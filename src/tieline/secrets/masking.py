@@ -8,14 +8,34 @@ from typing import Any
 from tieline.errors import Refused
 from tieline.model.plan import Plan
 from tieline.secrets.names import is_name
+from tieline.secrets.needles import needles_of
 from tieline.secrets.needs import needs_of
+from tieline.secrets.redactor import Masker
 from tieline.secrets.secret import Secret
 from tieline.secrets.sources import Sources
+
+
+def masker_of(plan: Plan, sources: Sources) -> tuple[Masker, tuple[str, ...]]:
+    """What masks them in a log, and the secrets (with their keys) that are too short for that. Raises as
+    :func:`secrets_of`."""
+    needles: set[bytes] = set()
+    short: list[str] = []
+    for where, secret in _labelled(plan, sources):
+        found = needles_of(secret.reveal())
+        needles |= found
+        if not found and secret.reveal().strip():
+            short.append(where)
+    return Masker(sorted(needles)), tuple(short)
 
 
 def secrets_of(plan: Plan, sources: Sources) -> Iterator[Secret]:
     """Their values now. Raises SourceFailed where a source can't be asked, and Refused where a secret that the job had
     is not there any more, or not in this process's environment: then nothing may be shown."""
+    return (secret for _, secret in _labelled(plan, sources))
+
+
+def _labelled(plan: Plan, sources: Sources) -> Iterator[tuple[str, Secret]]:
+    """Each with the secret's name and its key."""
     for need in needs_of(plan.model_copy(update={"notifications": ()})):  # a channel's own secret is in no job
         if need.resource != "secret" or need.advice:
             continue
@@ -28,7 +48,7 @@ def secrets_of(plan: Plan, sources: Sources) -> Iterator[Secret]:
             value = located.read(key) if located else None
             if value is None:
                 raise Refused(sources.missing("secret", name, (key,)))
-            yield value
+            yield f"{name} (key {key})", value
 
 
 def _named(part: Any) -> Iterator[str]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MASK = HIDDEN.encode()
 LARGE = 512 * 1024
 """Bytes of all needles beyond which the automaton is made smaller and slower."""
+KEPT = 4
+"""So many times the longest needle may be held back."""
 
 
 class Masker:
@@ -38,22 +40,13 @@ class Masker:
 
     def mask(self, data: bytes) -> bytes:
         """Bytes that are whole, without the needles."""
-        return _without(data, self.spans(data), len(data))
+        return _without(data, _merged(self.matches(data)), len(data))
 
-    def spans(self, data: bytes, covered: int = 0) -> list[tuple[int, int]]:
-        """Where needles are, those that overlap as one. ``covered``: so many bytes at the beginning belong to
-        one that began before."""
-        found = [(0, covered)] if covered else []
-        if self._automaton is not None:
-            matches = self._automaton.find_matches_as_indexes(data, overlapping=True)
-            found += [(start, end) for _, start, end in matches]
-        merged: list[tuple[int, int]] = []
-        for start, end in sorted(found):
-            if merged and start < merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-            else:
-                merged.append((start, end))
-        return merged
+    def matches(self, data: bytes) -> list[tuple[int, int]]:
+        """Where needles are, by their beginnings."""
+        if self._automaton is None:
+            return []
+        return sorted((start, end) for _, start, end in self._automaton.find_matches_as_indexes(data, overlapping=True))
 
     def open_at(self, data: bytes) -> int:
         """From where on the end of the data may be the beginning of a needle; its length where it can't be."""
@@ -79,7 +72,7 @@ def _automaton(needles: Sequence[bytes]) -> BytesAhoCorasick | None:
 
 
 class StreamRedactor:
-    """One stream. See :class:`tieline.steps.redaction.Redactor`. It holds less than the longest needle."""
+    """One stream. See :class:`tieline.steps.redaction.Redactor`. It holds little: at most some needles' length."""
 
     def __init__(self, masker: Masker) -> None:
         self._masker, self._rest = masker, b""
@@ -101,13 +94,40 @@ class StreamRedactor:
         return self._given(self._rest, len(self._rest))
 
     def _given(self, buffer: bytes, end: int) -> bytes:
-        """What is before ``end``, masked; the rest is kept."""
-        spans, was_covered = self._masker.spans(buffer, self._covered), bool(self._covered)
+        """What is before ``end``, masked; the rest is kept. It is not parted inside of a value, because whoever goes on
+        after a crash knows nothing of its beginning; except where values overlap without end."""
+        matches = self._masker.matches(buffer)
+        if end < len(buffer):
+            end = _before(matches, end, len(buffer) - KEPT * self._masker.longest)
+        covered = self._covered
+        spans = _merged([(0, covered), *matches] if covered else matches)
         self._rest = buffer[end:]
         self._covered = next((stop - end for start, stop in spans if start < end < stop), 0)
-        if was_covered and end == 0:
+        if covered and end == 0:
             self._covered = spans[0][1]
-        return _without(buffer, spans, end, was_covered=was_covered)
+        return _without(buffer, spans, end, was_covered=bool(covered))
+
+
+def _before(matches: Sequence[tuple[int, int]], end: int, least: int) -> int:
+    """The last place up to ``end`` that is inside of no match; not before ``least``."""
+    moved = True
+    while moved:
+        moved = False
+        for start, stop in matches:
+            if least <= start < end < stop:
+                end, moved = start, True
+    return end
+
+
+def _merged(matches: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Matches that overlap, as one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in matches:
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def _without(data: bytes, spans: Sequence[tuple[int, int]], end: int, *, was_covered: bool = False) -> bytes:

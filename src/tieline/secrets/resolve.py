@@ -14,6 +14,7 @@ from typing import assert_never
 
 from tieline.errors import Code, Refused, StepFailed
 from tieline.kinds import derived
+from tieline.model.access import Credentials
 from tieline.model.binding import Derived, FromConfigMap, FromSecret, ResourceSource, Text, Value, WholeResource
 from tieline.model.plan import Layout
 from tieline.secrets.docker import Login, merged, parsed
@@ -59,6 +60,11 @@ class Resolver:
         self._sources, self._places = sources, places
         self._values: dict[tuple[Resource, str, str], Secret | None] = {}
 
+    @property
+    def sources(self) -> Sources:
+        """Where the values come from."""
+        return self._sources
+
     def resolve(self, value: Value) -> Secret | None:
         """The value; None for an optional one that is not there.
 
@@ -75,6 +81,17 @@ class Resolver:
                 return self._derived(value)
             case _:
                 assert_never(value)
+
+    def credentials(self, credentials: Credentials) -> dict[str, Secret]:
+        """The values of an access's credentials that there are, by name.
+
+        Raises Refused where the secret itself is not there, and SourceFailed.
+        """
+        name = credentials.secret
+        if name is not None and credentials.method == "secret" and self._sources.locate("secret", name) is None:
+            raise Refused(self._sources.missing("secret", name))
+        found = {entry: self.resolve(value) for entry, value in credentials.values.items()}
+        return {entry: value for entry, value in found.items() if value is not None}
 
     def data(self, value: Value) -> bytes | None:
         """The bytes of an entry of a binding directory."""

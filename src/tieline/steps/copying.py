@@ -150,7 +150,7 @@ class Copier:
 
     def _missing(self, source: str) -> TielineError:
         if not source:
-            return _absent(f"{self._name} has no such folder", "check its subPath")
+            return _absent(f"{self._name} has no such folder", "check its subPath, or a bucket's prefix")
         keys = [entry.key for entry in islice(self._store.walk(), _LOOKED_AT)]
         name = source.rpartition("/")[2]
         near = next((key for key in keys if key.rpartition("/")[2] == name), None) or nearest(source, keys)

@@ -24,8 +24,8 @@ class LogReader:
             try:
                 yield from self._new()
             except StoreTrouble as error:
-                # A segment that was listed is merged by now: look again, from where we are.
-                if error.why != Why.NOT_FOUND or attempt == _TRIES - 1:
+                # A segment that was listed is merged by now, or a file was written anew: look again, from where we are.
+                if error.why not in (Why.NOT_FOUND, Why.CHANGED) or attempt == _TRIES - 1:
                     raise
             else:
                 return

@@ -64,6 +64,7 @@ class OutputSaver:
         self._store, self._folder = store, folder
         self._prefix = f"{prefix.strip('/')}/outputs".lstrip("/")
         self._saved: dict[str, tuple[int, int]] | None = None
+        self._listed: set[str] = set()  # of these, only a listing has told the time
 
     def save(self, *, over: Callable[[], bool], told: Callable[[bool], None], final: bool = False) -> Pass:
         """Save what is not saved yet. ``over``: asked between two files; ``told``: whether each could be saved.
@@ -92,7 +93,18 @@ class OutputSaver:
         """What the store has, by key: asked once, and kept true by every save."""
         if self._saved is None:
             self._saved = {entry.key: (entry.size, entry.mtime_ns) for entry in self._store.list(self._prefix)}
+            self._listed = set(self._saved)
         return self._saved
+
+    def _is_the_same(self, key: str, entry: Stat, saved: dict[str, tuple[int, int]]) -> bool:
+        """Whether the store has this very file. A bucket's listing tells when the copy was written, and not the file's
+        own time: where that alone differs, the copy is asked itself, once, before all of it is sent again."""
+        known, now = saved.get(key), (entry.size, entry.mtime_ns)
+        if known is not None and known != now and known[0] == entry.size and key in self._listed:
+            self._listed.discard(key)
+            found = self._store.stat(key)
+            known = saved[key] = (found.size, found.mtime_ns) if found is not None else (-1, 0)
+        return known == now
 
     def _look(self, done: Pass) -> _Seen:
         """Walk the folder; what cannot be saved is noted in ``done``."""
@@ -136,8 +148,9 @@ class OutputSaver:
                 time.sleep(settles_in(entry.mtime_ns))
 
             def put() -> None:
-                copy = self._store.save_file(self._folder / entry.key, key)
-                saved[key] = (copy.size, copy.mtime_ns)
+                if not self._is_the_same(key, entry, saved):
+                    copy = self._store.save_file(self._folder / entry.key, key)
+                    saved[key] = (copy.size, copy.mtime_ns)
 
             ok = self._attempt(name, done, put)
             told(ok)

@@ -1,4 +1,4 @@
-"""Stores: open an Access to files (a volume, later a bucket) and save to or fetch from it. Unaware of runs and jobs."""
+"""Stores: open an Access to files (a volume or a bucket) and save to or fetch from it. Unaware of runs and jobs."""
 
 from tieline.stores.base import Saved, Stat, Store, StoreTrouble, Why, key_parts, shown
 from tieline.stores.copying import settles_in

@@ -21,6 +21,9 @@ class Why(StrEnum):
 
     NOT_FOUND = "not-found"  # the root, or the key that was to be read
     FORBIDDEN = "forbidden"
+    NOT_AUTHENTICATED = "not-authenticated"  # a bucket's server does not know the login, or wants one
+    UNREACHABLE = "unreachable"
+    CHANGED = "changed"  # an object was written anew while it was read
     FULL = "full"
     READ_ONLY = "read-only"
     IN_THE_WAY = "in-the-way"  # a file where a folder is needed, or the reverse
@@ -34,10 +37,12 @@ _CODES = {Why.UNSAFE: Code.UNSAFE_PATH, Why.SOURCE: Code.FILE_UNREADABLE, Why.UN
 
 
 class StoreTrouble(StoreFailed):
-    """One operation of a store failed. ``why`` tells "not found", "forbidden" and "full" apart."""
+    """One operation of a store failed. ``why`` tells "not found", "forbidden" and "full" apart; ``part`` is what to
+    mend in the connection, by its name in the access or among its credentials, where that is known.
+    """
 
-    def __init__(self, why: Why, message: str, hint: str = "") -> None:
-        self.why = why
+    def __init__(self, why: Why, message: str, hint: str = "", part: str = "") -> None:
+        self.why, self.part = why, part
         super().__init__(Problem(_CODES.get(why, Code.STORE_FAILED), message, hint))
 
 
@@ -47,6 +52,9 @@ What = Literal["file", "dir", "link", "special"]
 @dataclass(frozen=True, slots=True)
 class Stat:
     """One thing in a store. ``size`` in bytes, ``mtime_ns`` since the epoch, ``mode`` the permission bits.
+
+    A bucket keeps the last two beside the object, where :meth:`Store.stat` and :meth:`Store.fetch_file` find them; its
+    listings tell the time at which the object was written, and no mode of its own.
 
     For a link, ``link`` is its own text and ``points_to`` the key that it leads to in the end: None when that is
     outside the store. Nothing need be there. ``special`` is a fifo, a socket or a device.
@@ -63,7 +71,7 @@ class Stat:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What was saved. ``sha256`` in hex: None where the bytes did not pass through memory.
+    """What was saved. ``sha256`` in hex: None where the bytes did not pass through memory, or nobody asked for it.
 
     ``mtime_ns`` is the modification time that the copy carries. A file that was written so recently that a later
     write could carry the same time is stamped one nanosecond earlier, so that whoever compares size and time
@@ -113,7 +121,10 @@ class Store(Protocol):
         """Copy a file here, atomically, with its time and permission bits; ``local``'s folder must exist."""
 
     def delete(self, prefix: str) -> None:
-        """Delete a file, or a folder and all that is in it; fine when there is nothing."""
+        """Delete a file, or a folder and all that is in it; fine when there is nothing.
+
+        In a bucket a file and a folder may have one name: then it is the file.
+        """
 
     def make_dir(self, prefix: str) -> None:
         """Make an empty folder, where the store can have one."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import shutil
 import stat as modes
 from collections.abc import Callable, Iterable, Iterator
@@ -28,12 +27,12 @@ from typing import BinaryIO, TypeVar
 from tieline.stores.base import Saved, Stat, StoreTrouble, Why, key_parts, shown
 from tieline.stores.beneath import closing, leaves, open_folder, resolve
 from tieline.stores.copying import CHUNK, copy_contents, settles_in, sync_file_system, write_all
+from tieline.stores.local import open_source, write_part
 from tieline.stores.reasons import trouble
 from tieline.stores.walking import describe, unfinished, walk
 
 T = TypeVar("T")
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _RIGHTS = 0o777
 
 
@@ -53,7 +52,7 @@ class FolderStore:
 
     def save_file(self, local: Path, key: str, *, digest: bool = False) -> Saved:
         """See :class:`tieline.stores.base.Store`."""
-        with closing(_open_source(local)) as source, self._told("save", key):
+        with closing(open_source(local)) as source, self._told("save", key):
             before = os.fstat(source)
             mtime_ns = before.st_mtime_ns - (1 if settles_in(before.st_mtime_ns) else 0)
 
@@ -133,7 +132,7 @@ class FolderStore:
                 os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
 
             with closing(os.open(local.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as folder:
-                _write_part(folder, local.name, 0o600, fill)
+                write_part(folder, local.name, 0o600, fill)
             return describe(self.root, parts, found)
 
     def delete(self, prefix: str) -> None:
@@ -199,7 +198,7 @@ class FolderStore:
         if not parts:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         with self._folder(parts[:-1], create=True) as folder:
-            return _write_part(folder, parts[-1], mode, fill)
+            return write_part(folder, parts[-1], mode, fill)
 
     @contextmanager
     def _folder(self, parts: tuple[str, ...], *, create: bool = False) -> Iterator[int]:
@@ -227,40 +226,6 @@ class FolderStore:
                 raise trouble(error, "use", f"the store's folder {shown(str(self._base))!r}") from error
             path = os.path.join(self.root, key)
             raise trouble(error, doing, repr(shown(path))) from error
-
-
-def _open_source(local: Path) -> int:
-    """A descriptor of a local file that is to be saved; only a plain file, and nothing that blocks."""
-    try:
-        descriptor = os.open(local, _READ)
-        if modes.S_ISREG(os.fstat(descriptor).st_mode):
-            return descriptor
-        os.close(descriptor)
-        said = "it is not a plain file"
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        said = error.strerror or str(error)
-    raise StoreTrouble(
-        Why.SOURCE,
-        f"cannot read {shown(str(local))!r} to save it: {said}",
-        "give the user that runs Tieline the right to read it",
-    )
-
-
-def _write_part(folder: int, name: str, mode: int, fill: Callable[[int], T]) -> T:
-    """Write a file beside its place, then rename it there; whatever goes wrong, nothing of it stays."""
-    part = f".tieline-{secrets.token_hex(8)}.part"
-    descriptor = os.open(part, _CREATE, mode, dir_fd=folder)
-    try:
-        with closing(descriptor):
-            result = fill(descriptor)
-        os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(part, dir_fd=folder)
-        raise
-    return result
 
 
 def _sha256(descriptor: int) -> str:

@@ -7,22 +7,22 @@ from pathlib import Path
 
 from tieline.errors import did_you_mean
 from tieline.model.access import ObjectStore, Volume
+from tieline.secrets.secret import Secret
 from tieline.stores.base import Store, StoreTrouble, Why, key_parts, shown
 from tieline.stores.beneath import leaves, resolve
 from tieline.stores.folder import FolderStore
 
 
-def open_store(access: Volume | ObjectStore, claims: Mapping[str, str]) -> Store:
-    """Open a volume or bucket as a store. ``claims``: the local folder that stands for each claim's name.
+def open_store(
+    access: Volume | ObjectStore, claims: Mapping[str, str], secrets: Mapping[str, Secret] | None = None
+) -> Store:
+    """Open a volume or bucket as a store. ``claims``: the local folder that stands for each claim's name; ``secrets``:
+    the values of a bucket's ``access.credentials.values`` that there are.
 
-    Nothing is read or made yet. Raises :class:`StoreTrouble` for what this version cannot open.
+    Nothing is read, made or asked yet. Raises :class:`StoreTrouble` for what cannot be opened.
     """
     if isinstance(access, ObjectStore):
-        raise StoreTrouble(
-            Why.UNSUPPORTED,
-            f"cannot open the bucket {access.bucket!r} ({access.provider}): buckets as stores are not in this version",
-            "use a host_path or a volume_claim",
-        )
+        return _bucket(access, secrets or {})
     base = _folder_of(access, claims)
     if not access.sub_path:
         return FolderStore(base, read_only=access.read_only)
@@ -30,6 +30,21 @@ def open_store(access: Volume | ObjectStore, claims: Mapping[str, str]) -> Store
     if resolve(base, parts) is None:
         raise leaves(parts)
     return FolderStore(base.joinpath(*parts), base=base, read_only=access.read_only)
+
+
+def check_bucket(access: ObjectStore) -> None:
+    """Raise :class:`StoreTrouble` for a bucket that cannot be opened, whatever its secret holds. Asks nobody."""
+    from tieline.stores.clients import check_access
+
+    check_access(access)
+
+
+def _bucket(access: ObjectStore, secrets: Mapping[str, Secret]) -> Store:
+    """The library for buckets is imported here: most commands never need it."""
+    from tieline.stores.bucket import BucketStore
+    from tieline.stores.clients import open_client
+
+    return BucketStore(open_client(access, secrets), access.prefix)
 
 
 def _folder_of(access: Volume, claims: Mapping[str, str]) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,17 +9,16 @@ from pathlib import Path
 
 from tieline.engines.base import Listener
 from tieline.engines.process.folders import RunFolder, host_place
+from tieline.engines.process.opening import open_source
 from tieline.engines.process.programs import MARKER
 from tieline.errors import StepFailed, TielineError
 from tieline.git.checkout import checkout
 from tieline.git.credentials import credentials, needed
-from tieline.model.access import ObjectStore, Volume
-from tieline.model.plan import CloneStep, FetchStep, FileStep, Layout, Plan, Step, TakeStep
+from tieline.model.plan import CloneStep, FetchStep, FileStep, Plan, Step, TakeStep
 from tieline.secrets.resolve import Resolver
 from tieline.steps.copying import Copied
 from tieline.steps.fetch import fetch
 from tieline.steps.files import take, write_file
-from tieline.stores.opening import open_store
 
 POLL = 0.02
 
@@ -92,7 +90,7 @@ class StepRunner:
         return f"{checked.ref or step.remote.revision or 'HEAD'} at {checked.commit[:12]}"
 
     def _fetch(self, step: FetchStep, cancel: threading.Event) -> str:
-        store = open_store(step.source, claims_of(step.source, self.plan.layout))
+        store = open_source(step.source, self.plan.layout, lambda: self.values)
         return self._told(fetch(step, store, root=self._root, cancel=cancel))
 
     @property
@@ -104,12 +102,3 @@ class StepRunner:
         for note in copied.notes:
             self.listener.note(note)
         return f"{copied.files} file{'' if copied.files == 1 else 's'}, {copied.bytes} bytes"
-
-
-def claims_of(source: Volume | ObjectStore, layout: Layout) -> dict[str, str]:
-    """The folder that stands for the source's claim, made if it is not there yet."""
-    if not isinstance(source, Volume) or source.claim is None:
-        return {}
-    folder = layout.claim_path(source.claim)
-    os.makedirs(folder, exist_ok=True)
-    return {source.claim: folder}

@@ -16,8 +16,8 @@ from tieline.model.binding import HostPathSource, Text, Value, WholeResource
 from tieline.model.plan import CloneStep, FetchStep, Plan, ProgramStep, TakeStep
 from tieline.secrets.preflight import collisions, missing
 from tieline.secrets.sources import Sources
-
-NO_BUCKETS = "this version opens folders only: host_path and volume_claim"
+from tieline.stores.base import StoreTrouble
+from tieline.stores.opening import check_bucket
 
 
 def preflight(plan: Plan, environ: Mapping[str, str], sources: Sources) -> list[Problem]:
@@ -50,7 +50,7 @@ def _folders(plan: Plan) -> Iterable[Problem]:
         if not isinstance(step, FetchStep):
             continue
         if isinstance(step.source, ObjectStore):
-            yield _problem(Code.UNSUPPORTED, f"init[{step.name}]", f"{step.connection!r} is a bucket", NO_BUCKETS)
+            yield from _bucket(step.source, f"init[{step.name}]")
         elif step.source.host_path and not os.path.isdir(step.source.host_path):
             yield _missing(f"init[{step.name}]", step.source.host_path)
 
@@ -63,7 +63,7 @@ def _missing(where: str, path: str) -> Problem:
 def _store(plan: Plan) -> Iterable[Problem]:
     access, where = plan.store.access, f"artifactsStore[{plan.store.connection}]"
     if not isinstance(access, Volume):
-        yield _problem(Code.UNSUPPORTED, where, "it is a bucket", NO_BUCKETS)
+        yield from _bucket(access, where)
         return
     path = access.host_path or plan.layout.claim_path(access.claim or "")
     if access.read_only:
@@ -77,6 +77,15 @@ def _store(plan: Plan) -> Iterable[Problem]:
         return
     if not os.access(path, os.W_OK | os.X_OK):
         yield _problem(Code.STORE_FAILED, where, f"{path} cannot be written", "correct its rights")
+
+
+def _bucket(access: ObjectStore, where: str) -> Iterable[Problem]:
+    """What can be known of a bucket without asking it; that its secret is there is looked at with all others."""
+    try:
+        check_bucket(access)
+    except StoreTrouble as error:
+        problem = error.problems[0]
+        yield _problem(problem.code, where, problem.message, problem.hint)
 
 
 class _Known:

@@ -6,14 +6,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from tieline.engines.base import Listener
-from tieline.engines.process.carrying import claims_of
 from tieline.engines.process.folders import Attempt, make_readable
+from tieline.engines.process.opening import open_artifacts, resolver_of
 from tieline.errors import Code, StepFailed, TielineError
 from tieline.model.plan import Plan, ProgramStep
 from tieline.model.run import Outcome, Status
+from tieline.secrets.masking import masker_of
+from tieline.secrets.resolve import Resolver
 from tieline.steps.collector import Collector
 from tieline.steps.spools import Spool
-from tieline.stores.opening import open_store
 
 ABANDONING = 5.0
 
@@ -24,9 +25,16 @@ def program_names(plan: Plan) -> list[str]:
     return [*inits, *(f"sidecar-{program.name}" for program in plan.sidecars), "main"]
 
 
-def open_collector(plan: Plan, attempt: Attempt, number: int, listener: Listener) -> Collector:
-    """A collector for one attempt; where another stopped, it goes on. Raises StoreFailed or OSError."""
-    store = open_store(plan.store.access, claims_of(plan.store.access, plan.layout))
+def open_collector(
+    plan: Plan, attempt: Attempt, number: int, listener: Listener, values: Resolver | None = None
+) -> Collector:
+    """A collector for one attempt; where another stopped, it goes on. ``values``: those of the run's supervisor.
+    Raises TielineError or OSError."""
+    resolver = values or resolver_of(plan)
+    store = open_artifacts(plan, lambda: resolver)
+    masker, short = masker_of(plan, resolver.sources)
+    if short and values is not None:
+        listener.note(f"too short to be masked in what the job prints: {', '.join(short)}")
     return Collector(
         store,
         f"{plan.store.prefix}/attempt-{number}",
@@ -36,12 +44,13 @@ def open_collector(plan: Plan, attempt: Attempt, number: int, listener: Listener
         logs_enabled=plan.collect.logs,
         interval=plan.collect.sync_interval,
         echo=listener.output,
+        redactor=masker.redactor,
     )
 
 
-def start_collector(plan: Plan, attempt: Attempt, number: int, listener: Listener) -> Collector:
+def start_collector(plan: Plan, attempt: Attempt, number: int, listener: Listener, values: Resolver) -> Collector:
     """A collector that saves beside the running job."""
-    collector = open_collector(plan, attempt, number, listener)
+    collector = open_collector(plan, attempt, number, listener, values)
     collector.start()
     return collector
 

@@ -141,7 +141,7 @@ class Supervisor:
             self.folder.create_context(self.plan.layout)
             attempt = self.folder.attempt(number)
             attempt.create()  # from here on there is something to save: a recovery looks for this folder
-            self._collector = start_collector(self.plan, attempt, number, self.listener)
+            self._collector = start_collector(self.plan, attempt, number, self.listener, self.values)
             outcome = self._carry_out(attempt, number)
         except TielineError as error:
             outcome = after_error(error)

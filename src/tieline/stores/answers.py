@@ -1,0 +1,153 @@
+"""What a bucket's server said, or why nobody did: told as a reason, the field to mend, and something to do.
+
+The library's errors carry addresses, the server's whole answer, and more. Nothing of that is passed on but the status
+and the server's own code for what was wrong: a word.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tieline.stores.base import StoreTrouble, Why
+
+_STATUS = re.compile(r"status code: (\d{3})[^:\n]*(?::|\n)(.*)", re.DOTALL)
+_CODE = re.compile(r"<Code>\s*([A-Za-z][A-Za-z0-9.]{1,60})\s*</Code>|\(code: (\w{2,60})\)")
+_LOGIN = frozenset(
+    {
+        "AuthenticationFailed", "AuthenticationRequired", "AuthFailure", "ExpiredToken", "InvalidAccessKeyId",
+        "InvalidAuthenticationInfo", "InvalidSecurity", "InvalidToken", "MissingSecurityHeader",
+        "NoAuthenticationInformation", "SignatureDoesNotMatch", "TokenRefreshRequired",
+    }
+)  # fmt: skip
+_ANONYMOUS = frozenset({"PublicAccessNotPermitted", "ResourceNotFound"})
+_NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted", "InvalidBucketName"})
+_REGION = frozenset(
+    {"AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"}
+)
+_FULL = frozenset({"QuotaExceeded", "EntityTooLarge", "InsufficientStorage", "XMinioStorageFull"})
+_BUSY = frozenset({"SlowDown", "ServerBusy", "TooManyRequests", "RequestTimeout", "ServiceUnavailable"})
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Whom messages are about. ``shown``: the bucket's address; ``endpoint``: the server's, without its path;
+    ``login``: the credential that proves who we are, empty where nothing does."""
+
+    shown: str
+    endpoint: str
+    login: str = ""
+    proxy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A server's answer: its status, and its word for what is wrong."""
+
+    status: int
+    code: str
+    login_failed: bool = False
+
+    @property
+    def words(self) -> str:
+        return f"{self.status} {self.code}".strip()
+
+
+def said(error: BaseException) -> Said | None:
+    """The server's answer that an error tells; None where there was none."""
+    text = str(error).partition("\n\nDebug source:")[0]
+    found = _STATUS.search(text)
+    code = _CODE.search(found[2] if found else text)
+    word = (code[1] or code[2]) if code else ""
+    if found:
+        return Said(int(found[1]), word, word in _LOGIN or "failed to authenticate" in found[2])
+    if "Wanted range starting at" in text:
+        return Said(416, "InvalidRange")
+    if isinstance(error, FileNotFoundError):
+        return Said(404, word)
+    if word.isdigit():  # of one object among many
+        return Said(int(word), "")
+    return Said(403, word) if word == "AccessDenied" else Said(400, word) if word else None
+
+
+def trouble(error: BaseException, doing: str, what: str, server: Server) -> StoreTrouble:
+    """``error`` as a :class:`StoreTrouble`: "cannot <doing> <what>: …"."""
+    answer = said(error)
+    why, told, hint, part = _judged(answer, server) if answer else _unanswered(error, server)
+    return StoreTrouble(why, f"cannot {doing} {what}: {told}", hint, part)
+
+
+_Told = tuple[Why, str, str, str]
+
+
+def _judged(answer: Said, server: Server) -> _Told:
+    code, status = answer.code, answer.status
+    if code in _NO_BUCKET:
+        hint = "check the bucket's name and the endpoint, or make the bucket"
+        return Why.NOT_FOUND, f"there is no such bucket ({answer.words})", hint, "bucket"
+    if code in _REGION or status in (301, 307):
+        return Why.BROKEN, f"the bucket is in another region ({answer.words})", "name its region", "region"
+    if code == "RequestTimeTooSkewed":
+        told = f"this machine's clock and the server's differ too much ({answer.words})"
+        return Why.NOT_AUTHENTICATED, told, "set the clock right", ""
+    if not server.login and (status in (401, 403) or code in _ANONYMOUS):
+        hint = "name a secret to log in with, or let everybody in"
+        return Why.NOT_AUTHENTICATED, f"nobody is let in without a login ({answer.words})", hint, "secret"
+    if answer.login_failed or status == 401:
+        part = "access-key-id" if code == "InvalidAccessKeyId" else server.login
+        hint = f"check {part} in the connection's secret"
+        return Why.NOT_AUTHENTICATED, f"the server does not take the login ({answer.words})", hint, part
+    if status == 403:
+        hint = "give this login the right to it, or name another secret"
+        return Why.FORBIDDEN, f"this login may not do that ({answer.words})", hint, "secret"
+    return _other(answer)
+
+
+def _other(answer: Said) -> _Told:
+    code, status = answer.code, answer.status
+    if status == 404:
+        return Why.NOT_FOUND, "it is not there", "check the name", ""
+    if status == 412:
+        return Why.CHANGED, "it was written anew meanwhile", "try again", ""
+    if code in _FULL or status == 507:
+        return Why.FULL, f"there is no room for it ({answer.words})", "free some space, or ask for a larger quota", ""
+    if code in _BUSY or status in (429, 503):
+        return Why.BROKEN, f"the server is busy ({answer.words})", "try again later", ""
+    if code == "KeyTooLongError":
+        return Why.UNSUPPORTED, f"its name is too long for a bucket ({answer.words})", "give it a shorter one", ""
+    if status >= 500:
+        return Why.BROKEN, f"the server failed ({answer.words})", "see the server's log", ""
+    return Why.BROKEN, f"the server says {answer.words}", "check that the endpoint speaks this protocol", "endpoint"
+
+
+def _untrusted(text: str, way: str) -> _Told:
+    if "NotValidForName" in text:
+        return Why.UNREACHABLE, f"the certificate of {way} is for another host", "use a name that it is for", "endpoint"
+    if "Expired" in text or "NotValidYet" in text:
+        told = f"the certificate of {way} has expired, or is not valid yet"
+        return Why.UNREACHABLE, told, "it has to be renewed on the server", ""
+    hint = "name its authority's certificate in caBundle, if it is to be trusted"
+    return Why.UNREACHABLE, f"the certificate of {way} is not trusted", hint, "caBundle"
+
+
+def _unanswered(error: BaseException, server: Server) -> _Told:
+    """Nothing came back: as far as the library tells, why."""
+    text = str(error)
+    way = f"{server.endpoint} (through a proxy)" if server.proxy else server.endpoint
+    part = "proxy" if server.proxy else "endpoint"
+    if "dns error" in text:
+        return Why.UNREACHABLE, f"the host of {way} has no address", "check the endpoint", part
+    if "InvalidCertificate" in text or "invalid peer certificate" in text:
+        return _untrusted(text, way)
+    if "InvalidContentType" in text or "received corrupt message" in text:
+        return Why.UNREACHABLE, f"{way} does not answer with TLS", "check the endpoint's port and scheme", "endpoint"
+    if "TimedOut" in text or "kind: Timeout" in text or "timed out" in text:
+        return Why.UNREACHABLE, f"{way} did not answer in time", "check the network, or try again later", part
+    if "kind: Connect" in text or "tcp connect error" in text or "ConnectError" in text:
+        return Why.UNREACHABLE, f"nothing answers at {way}", "check the endpoint, and that the server runs", part
+    if "HttpError" in text:
+        return Why.UNREACHABLE, f"the connection to {way} broke", "try again; else see the server's log", part
+    if "NotSupported" in text or isinstance(error, NotImplementedError):
+        return Why.UNSUPPORTED, "the server cannot do that", "see what it supports", ""
+    told = f"the answer of {way} cannot be read ({type(error).__name__})"
+    return Why.BROKEN, told, "see the server's log", "endpoint"

@@ -1,0 +1,52 @@
+"""Local files, as every store handles them: what is saved is opened without blocking, what is fetched is whole."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat as modes
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from tieline.stores.base import StoreTrouble, Why, shown
+from tieline.stores.beneath import closing
+
+T = TypeVar("T")
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_source(local: Path) -> int:
+    """A descriptor of a local file that is to be saved; only a plain file, and nothing that blocks."""
+    try:
+        descriptor = os.open(local, _READ)
+        if modes.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+        said = "it is not a plain file"
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        said = error.strerror or str(error)
+    raise StoreTrouble(
+        Why.SOURCE,
+        f"cannot read {shown(str(local))!r} to save it: {said}",
+        "give the user that runs Tieline the right to read it",
+    )
+
+
+def write_part(folder: int, name: str, mode: int, fill: Callable[[int], T]) -> T:
+    """Write a file beside its place, then rename it there; whatever goes wrong, nothing of it stays."""
+    part = f".tieline-{secrets.token_hex(8)}.part"
+    descriptor = os.open(part, _CREATE, mode, dir_fd=folder)
+    try:
+        with closing(descriptor):
+            result = fill(descriptor)
+        os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(part, dir_fd=folder)
+        raise
+    return result

@@ -1,0 +1,55 @@
+"""Reading one object in ranges, and never a mixture of two: each range must come from the object that the first one
+came from.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+PART = 8 * 1024 * 1024
+"""Bytes that are asked for, or sent, at once: a request must end within its time on a slow line, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Which object it was. ``tag`` is the server's own name for its contents (RFC 9110, section 8.8.3)."""
+
+    size: int
+    tag: str | None
+    written_ns: int
+
+
+Fetch = Callable[[int, int, Version], bytes]
+"""The bytes of a range (start, end) of exactly that version; raises StoreTrouble where it is another one by now."""
+
+
+class ObjectReader(io.RawIOBase):
+    """The bytes of an object from ``offset`` on. ``first``: those that are here already."""
+
+    def __init__(self, version: Version, fetch: Fetch, first: bytes, offset: int) -> None:
+        super().__init__()
+        self._version, self._fetch = version, fetch
+        self._here, self._taken = memoryview(first), 0
+        self._next = offset + len(first)
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """See :class:`io.RawIOBase`."""
+        if self._taken == len(self._here) and self._next < self._version.size:
+            end = min(self._next + PART, self._version.size)
+            self._here, self._taken = memoryview(self._fetch(self._next, end, self._version)), 0
+            self._next = end
+        count = min(len(buffer), len(self._here) - self._taken)
+        buffer[:count] = self._here[self._taken : self._taken + count]
+        self._taken += count
+        return count
+
+
+def ranges(size: int) -> Iterator[tuple[int, int]]:
+    """The ranges that an object of this size is fetched in."""
+    return ((start, min(start + PART, size)) for start in range(0, size, PART))
