@@ -32,7 +32,7 @@ FAMILIES: Mapping[type[Any], str] = {
     GitRemote: "git:GitFamily",
     SshHost: "ssh:SshFamily",
     Http: "http:HttpFamily",
-    ObjectStore: "hosts:bucket",
+    ObjectStore: "bucket:BucketFamily",
     Registry: "hosts:registry",
     Channel: "channel:channel",
     Socket: "hosts:plain",

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tieline.model.access import Database, ObjectStore, Registry, Socket
+from tieline.model.access import Database, Registry, Socket
 from tieline.probes.family import LATER, Asked, Failed, Family, Skipped, Work, must_have_something
 from tieline.probes.line import Line
 from tieline.probes.place import place_of
@@ -15,7 +15,7 @@ from tieline.probes.report import Operation
 from tieline.probes.route import Route, target_of
 from tieline.probes.tls import Trust, judge
 
-Known = ObjectStore | Registry | Socket | Database
+Known = Registry | Socket | Database
 HANDSHAKES = frozenset({"sqlserver", "vertica", "oracle", "jdbc"})
 """Protocols that turn TLS on inside their own handshake (or may); for all others it begins with the first byte."""
 HTTPS_PORT = 443
@@ -71,22 +71,6 @@ class HostFamily(Family):
             self._where.way.cut()
 
     close = cut
-
-
-def bucket(access: ObjectStore, asked: Asked) -> HostFamily:
-    """An object store, by its endpoint."""
-    usual = {
-        "s3": f"https://s3.{access.region}.amazonaws.com" if access.region else "https://s3.amazonaws.com",
-        "gcs": "https://storage.googleapis.com",
-        "azure": f"https://{access.account}.blob.core.windows.net",
-    }
-    given = asked.secrets.get("endpoint")
-    url = access.endpoint or (given.reveal_text() if given else usual[access.provider])
-    lax = "insecure: true" if access.insecure else ""
-    part = "endpoint" if access.endpoint or given else "bucket"
-    return HostFamily(
-        access, asked, web(url, asked, Trust(access.ca_bundle, lax=lax), access.proxy, part), "testing a bucket"
-    )
 
 
 def registry(access: Registry, asked: Asked) -> HostFamily:

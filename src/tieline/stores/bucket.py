@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -190,6 +190,16 @@ class BucketStore:
             if found is None or found.status != 416:
                 raise
             return obstore.get(self._client, name, options={"head": True})  # nothing is behind the end
+
+    def peek(self, key: str, most: int) -> bytes:
+        """The first bytes of an object, and no more of it: for whoever only wants to know whether it can be read."""
+        with self._told("read", key):
+            return bytes(self._get(self._place(key), {"range": (0, most)}).bytes())
+
+    def some(self, most: int) -> Sequence[Stat]:
+        """The first objects, as files, in the order that the server has them."""
+        with self._told("list", ""):
+            return [self._entry(meta) for meta in islice(self._objects(""), most)]
 
     def _range_of(self, name: str, key: str) -> Callable[[int, int, Version], bytes]:
         """Fetches ranges of one object, and only of the version that it was."""

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tieline.model.access import ObjectStore
+from tieline.model.access import Credentials, ObjectStore
 from tieline.secrets.secret import Secret
 from tieline.stores.answers import Server
+from tieline.stores.azure import Login, azure_login
 from tieline.stores.base import StoreTrouble, Why, shown
 
 if TYPE_CHECKING:
@@ -72,6 +73,14 @@ def _unusable(access: ObjectStore, error: Exception) -> StoreTrouble:
         "check the endpoint, caBundle, proxy and the secret's values",
         "secret" if access.credentials.secret else "endpoint",
     )
+
+
+def endpoint_of(access: ObjectStore, secrets: Mapping[str, Secret]) -> str:
+    """Where the bucket's server is, as far as that can be known without a login that works."""
+    try:
+        return _ENDPOINTS[access.provider](access, secrets)
+    except StoreTrouble:  # the secret is of no use, which whoever logs in is told
+        return _ENDPOINTS[access.provider](access.model_copy(update={"credentials": Credentials()}), secrets)
 
 
 def address(access: ObjectStore) -> str:
@@ -131,7 +140,7 @@ def _logs_in(access: ObjectStore) -> bool:
 def _s3(access: ObjectStore, secrets: Mapping[str, Secret]) -> Opened:
     from obstore.store import S3Store
 
-    region = access.region or _text(secrets, "region") or "us-east-1"
+    region = _s3_region(access, secrets)
     endpoint, virtual = _s3_endpoint(access, access.endpoint or _text(secrets, "endpoint"), region)
     config: S3Config = {
         "endpoint": endpoint,
@@ -163,6 +172,10 @@ def _s3_login(access: ObjectStore, secrets: Mapping[str, Secret]) -> Any:
     return lambda: {"access_key_id": key, "secret_access_key": secret, "token": token, "expires_at": None}
 
 
+def _s3_region(access: ObjectStore, secrets: Mapping[str, Secret]) -> str:
+    return access.region or _text(secrets, "region") or "us-east-1"
+
+
 def _s3_endpoint(access: ObjectStore, given: str | None, region: str) -> tuple[str, bool]:
     """The address that requests go to, and whether it names the bucket."""
     if given is None:
@@ -179,7 +192,7 @@ def _s3_endpoint(access: ObjectStore, given: str | None, region: str) -> tuple[s
 def _gcs(access: ObjectStore, secrets: Mapping[str, Secret]) -> Opened:
     from obstore.store import GCSStore
 
-    endpoint = (access.endpoint or "https://storage.googleapis.com").rstrip("/")
+    endpoint = _gcs_endpoint(access)
     config: GCSConfig = {
         "base_url": endpoint,
         "skip_signature": not _logs_in(access),
@@ -187,6 +200,10 @@ def _gcs(access: ObjectStore, secrets: Mapping[str, Secret]) -> Opened:
     }
     client = GCSStore(access.bucket, config=config, client_options=_options(access, endpoint), retry_config=_retries())
     return Opened(client, _server(access, endpoint, "keyfile.json"))
+
+
+def _gcs_endpoint(access: ObjectStore) -> str:
+    return (access.endpoint or "https://storage.googleapis.com").rstrip("/")
 
 
 def _google_key(access: ObjectStore, secrets: Mapping[str, Secret]) -> str:
@@ -209,11 +226,8 @@ def _google_key(access: ObjectStore, secrets: Mapping[str, Secret]) -> str:
 def _azure(access: ObjectStore, secrets: Mapping[str, Secret]) -> Opened:
     from obstore.store import AzureStore
 
-    from tieline.stores.azure import azure_login
-
     login = azure_login(access, secrets) if _logs_in(access) else None
-    usual = f"https://{access.account}.blob.core.windows.net"
-    endpoint = (access.endpoint or (login.endpoint if login else None) or usual).rstrip("/")
+    endpoint = _azure_endpoint(access, login)
     config: AzureConfig = {
         "account_name": access.account or "",
         "endpoint": endpoint,
@@ -230,6 +244,20 @@ def _azure(access: ObjectStore, secrets: Mapping[str, Secret]) -> Opened:
     return Opened(client, _server(access, endpoint, login.name if login else ""))
 
 
+def _azure_endpoint(access: ObjectStore, login: Login | None) -> str:
+    usual = f"https://{access.account}.blob.core.windows.net"
+    return (access.endpoint or (login.endpoint if login else None) or usual).rstrip("/")
+
+
+_ENDPOINTS: Mapping[str, Callable[[ObjectStore, Mapping[str, Secret]], str]] = {
+    "s3": lambda access, secrets: _s3_endpoint(
+        access, access.endpoint or _text(secrets, "endpoint"), _s3_region(access, secrets)
+    )[0],
+    "gcs": lambda access, _: _gcs_endpoint(access),
+    "azure": lambda access, secrets: _azure_endpoint(
+        access, azure_login(access, secrets) if _logs_in(access) else None
+    ),
+}
 _PROVIDERS: Mapping[str, Callable[[ObjectStore, Mapping[str, Secret]], Opened]] = {
     "s3": _s3,
     "gcs": _gcs,
