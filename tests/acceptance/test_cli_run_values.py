@@ -21,7 +21,8 @@ kind: component
 run:
   kind: job
   container:
-    command: [sh, -c, 'echo "$A_username $A_password $USER_NAME/${NODE-unset}/${NONE-unset}"']
+    command: [sh, -c]
+    args: ['echo "$A_username $(echo "$A_password" | rev) $A_password $USER_NAME/${NODE-unset}/${NONE-unset}"']
     envFrom:
       - {prefix: A_, secretRef: {name: login}}
       - {configMapRef: {name: nowhere, optional: true}}
@@ -35,7 +36,9 @@ run:
 def test_a_container_takes_variables_from_secrets(cli: Cli) -> None:
     cli.write("job.yaml", CONTAINER)
     done = cli("run", "job.yaml", **LOGIN)
-    assert done.out == "me pass$(HOME)word me/unset/unset\n"  # what comes from a secret is not expanded
+    backwards = "pass$(HOME)word"[::-1]  # so that it is not masked; what comes from a secret is not expanded
+    assert done.out == f"me {backwards} *** me/unset/unset\n"
+    assert "too short to be masked in what the job prints: login (key username)" in done.err
     assert "run.container.env[2].valueFrom: has an effect only on Kubernetes; the variable is not set here" in done.err
     shown = cli("explain", "job.yaml", **LOGIN).out
     assert "every key of secret login, each with the prefix A_" in shown

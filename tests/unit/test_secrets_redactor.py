@@ -98,6 +98,13 @@ def test_little_is_held_of_a_value_that_repeats_without_end() -> None:
     assert out == b"***b"
 
 
+@pytest.mark.parametrize(("left", "shown"), [(20, b"< ***"), (6, b"< ***"), (3, b"< a-s")])
+def test_the_beginning_of_a_value_at_the_end_is_masked(left: int, shown: bytes) -> None:
+    value = "a-secret-that-was-cut-off"
+    for size in (1, 4, 100):
+        assert through(masker(value), f"< {value[:left]}".encode(), size) == shown
+
+
 def test_no_secret_is_no_work() -> None:
     redactor = masker().redactor()
     data = bytes(range(256)) * 10
@@ -115,7 +122,7 @@ WORDS = st.lists(
 def test_cut_anywhere_it_is_what_it_is_as_a_whole(values: list[str], data: st.DataObject) -> None:
     made = masker(*values)
     pieces = st.lists(st.one_of(st.sampled_from(values), st.text('abcX+/=&% "\\é\n', max_size=8)), max_size=12)
-    whole = "".join(data.draw(pieces)).encode()
+    whole = "".join(data.draw(pieces)).encode() + b"\n"  # without a line's end, what may be a beginning is masked
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
     redactor, out = made.redactor(), b""
     for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True):

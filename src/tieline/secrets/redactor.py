@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tieline.secrets.needles import SHORTEST
 from tieline.secrets.secret import HIDDEN
 
 if TYPE_CHECKING:
@@ -90,8 +91,14 @@ class StreamRedactor:
         return self._given(buffer, self._masker.open_at(buffer))
 
     def flush(self) -> bytes:
-        """Give all that is left: nothing follows."""
-        return self._given(self._rest, len(self._rest))
+        """Give all that is left: nothing follows. The beginning of a value that was cut off there is masked, too."""
+        rest = self._rest
+        end = self._masker.open_at(rest)
+        if len(rest) - end < SHORTEST:
+            return self._given(rest, len(rest))
+        given = self._given(rest, end)
+        self._rest, self._covered = b"", 0
+        return given if given.endswith(MASK) else given + MASK
 
     def _given(self, buffer: bytes, end: int) -> bytes:
         """What is before ``end``, masked; the rest is kept. It is not parted inside of a value, because whoever goes on
