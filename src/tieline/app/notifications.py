@@ -13,7 +13,7 @@ from tieline.app.pinning import pin_of
 from tieline.app.secrets import source_settings
 from tieline.compile.channels import channel_of
 from tieline.errors import Code, Refused
-from tieline.model.notification import Delivery, Notification
+from tieline.model.notification import Notification
 from tieline.model.run import ChannelPin
 from tieline.runs.outbox import Outbox
 
@@ -48,7 +48,4 @@ def wait_for(
 
 
 def _is_left(outbox: Outbox, only: Collection[int] | None) -> bool:
-    if only is None:
-        return bool(outbox.waiting())
-    waiting = outbox.list(states=(Delivery.PENDING, Delivery.SENDING))
-    return any(one.id in only for one in waiting)
+    return bool(outbox.waiting()) if only is None else outbox.are_waiting(only)

@@ -142,6 +142,12 @@ class Outbox:
         with self._database.reading() as database:
             return [notification_of(row) for row in database.execute(query).mappings()]
 
+    def are_waiting(self, ids: Iterable[int]) -> bool:
+        """Whether any of these is still to be sent."""
+        query = select(_ROWS.id).where(_ROWS.id.in_(tuple(ids)), _ROWS.state.in_(_WAITING)).limit(1)
+        with self._database.reading() as connection:
+            return connection.execute(query).first() is not None
+
     def get(self, number: int) -> Notification:
         """One notification with all its attempts. Raises :class:`NotFound`."""
         with self._database.reading() as connection:
