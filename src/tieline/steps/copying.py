@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from tieline.errors import Code, StepFailed, TielineError, nearest
@@ -151,11 +150,17 @@ class Copier:
     def _missing(self, source: str) -> TielineError:
         if not source:
             return _absent(f"{self._name} has no such folder", "check its subPath, or a bucket's prefix")
-        keys = [entry.key for entry in islice(self._store.walk(), _LOOKED_AT)]
+        files = [entry.key for entry in self._store.some(_LOOKED_AT)]
+        keys = list(dict.fromkeys(key for file in files for key in (file, *_folders(file))))
         name = source.rpartition("/")[2]
         near = next((key for key in keys if key.rpartition("/")[2] == name), None) or nearest(source, keys)
         hint = f"did you mean {shown(near)!r}?" if near else "check the name" if keys else f"{self._name} is empty"
         return _absent(f"{self._quoted(source)} is not there", hint)
+
+
+def _folders(key: str) -> Iterator[str]:
+    while key := key.rpartition("/")[0]:
+        yield key
 
 
 def _absent(message: str, hint: str) -> TielineError:

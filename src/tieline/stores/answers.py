@@ -20,6 +20,13 @@ _LOGIN = frozenset(
         "NoAuthenticationInformation", "SignatureDoesNotMatch", "TokenRefreshRequired",
     }
 )  # fmt: skip
+_OTHER_PARTS = {
+    "InvalidAccessKeyId": "access-key-id",
+    "ExpiredToken": "session-token",
+    "InvalidToken": "session-token",
+    "TokenRefreshRequired": "session-token",
+}
+"""What to mend, where it is not what a login is usually wrong in."""
 _ANONYMOUS = frozenset({"PublicAccessNotPermitted", "ResourceNotFound"})
 _NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted", "InvalidBucketName"})
 _REGION = frozenset(
@@ -94,7 +101,7 @@ def _judged(answer: Said, server: Server) -> _Told:
         hint = "name a secret to log in with, or let everybody in"
         return Why.NOT_AUTHENTICATED, f"nobody is let in without a login ({answer.words})", hint, "secret"
     if answer.login_failed or status == 401:
-        part = "access-key-id" if code == "InvalidAccessKeyId" else server.login
+        part = _OTHER_PARTS.get(code, server.login)
         hint = f"check {part} in the connection's secret"
         return Why.NOT_AUTHENTICATED, f"the server does not take the login ({answer.words})", hint, part
     if status == 403:
@@ -135,6 +142,8 @@ def _unanswered(error: BaseException, server: Server) -> _Told:
     text = str(error)
     way = f"{server.endpoint} (through a proxy)" if server.proxy else server.endpoint
     part = "proxy" if server.proxy else "endpoint"
+    if "incorrectly configured region" in text:
+        return Why.BROKEN, "the bucket is in another region", "name its region", "region"
     if "dns error" in text:
         return Why.UNREACHABLE, f"the host of {way} has no address", "check the endpoint", part
     if "InvalidCertificate" in text or "invalid peer certificate" in text:

@@ -7,7 +7,7 @@ the collector know this protocol only, so that a folder of this machine and a bu
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -113,6 +113,9 @@ class Store(Protocol):
 
         A folder that cannot be read raises, unless ``unreadable`` is there to be told.
         """
+
+    def some(self, most: int) -> Sequence[Stat]:
+        """Files that there are, so many at the most, in the store's own order: to suggest a name, or to try one."""
 
     def open(self, key: str, offset: int = 0) -> BinaryIO:
         """Open a file for reading from ``offset``."""

@@ -197,7 +197,7 @@ class BucketStore:
             return bytes(self._get(self._place(key), {"range": (0, most)}).bytes())
 
     def some(self, most: int) -> Sequence[Stat]:
-        """The first objects, as files, in the order that the server has them."""
+        """See :class:`tieline.stores.base.Store`."""
         with self._told("list", ""):
             return [self._entry(meta) for meta in islice(self._objects(""), most)]
 

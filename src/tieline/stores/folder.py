@@ -19,8 +19,9 @@ import hashlib
 import os
 import shutil
 import stat as modes
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -111,6 +112,10 @@ class FolderStore:
         parts = key_parts(prefix)
         with self._told("read", prefix), self._folder(parts) as folder:
             yield from walk(self.root, parts, folder, unreadable)
+
+    def some(self, most: int) -> Sequence[Stat]:
+        """See :class:`tieline.stores.base.Store`."""
+        return tuple(islice(self.list(), most))
 
     def open(self, key: str, offset: int = 0) -> BinaryIO:
         """See :class:`tieline.stores.base.Store`."""
