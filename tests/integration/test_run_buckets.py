@@ -220,3 +220,15 @@ def test_a_secret_that_is_not_there_is_found_before_the_run(cli: Cli) -> None:
     refused = cli("run", "job.yaml", code=69)
     assert "bucket-login" in refused.err
     assert cli.runs() == []
+
+
+def test_a_way_to_log_in_that_is_not_there_yet_is_found_before_the_run(cli: Cli) -> None:
+    world = s3(cli, f"runs/{secrets.token_hex(8)}")
+    world.job("true")
+    store = {"name": "store", "kind": "gcs", "schema": {"bucket": "gs://data"}, "auth": {"method": "workload-identity"}}
+    inputs = {"name": "inputs", "kind": "s3", "schema": world.schema, "auth": {"method": "anonymous"}}
+    cli.write("tieline.yaml", json.dumps({"artifactsStore": store, "connections": [inputs]}))
+    refused = cli("run", "job.yaml", code=69)
+    assert "artifactsStore[store]: the bucket gs://data has auth.method workload-identity" in refused.err
+    assert "inputs" not in refused.err
+    assert cli.runs() == []
