@@ -30,8 +30,9 @@ format: .make/dev  ## Put the code into the house's style
 	$(BIN)/ruff check --fix-only . examples/penguins/prepare
 	$(BIN)/ruff format . examples/penguins/prepare
 
-bench: .make/dev  ## Tieline beside its peer: times, memory, ratios
+bench: .make/dev  ## Tieline beside its peers: times, memory, ratios
 	$(BIN)/python bench/control/run.py
+	$(BIN)/python bench/outbox/run.py
 
 soak: .make/dev  ## The long versions of the randomised tests
 	TIELINE_SOAK=1 $(PYTEST) --timeout 0

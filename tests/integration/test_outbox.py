@@ -14,8 +14,7 @@ from outbox_harness import World, now
 
 from tieline.errors import Code, NotFound, RecordError
 from tieline.model.notification import Delivery, Notification
-from tieline.model.run import Status
-from tieline.runs.outbox import Held
+from tieline.model.run import ChannelPin, Status
 from tieline.runs.sending import Ended, Idle, Limits
 
 FREE = Limits()
@@ -43,7 +42,7 @@ def digest(world: World, name: str = "team") -> str:
     return world.pins[name].digest
 
 
-def held(world: World, holder: str = "me", name: str = "team") -> Held:
+def held(world: World, holder: str = "me", name: str = "team") -> ChannelPin:
     found = world.record.outbox.hold(digest(world, name), holder, alive)
     assert found is not None
     return found
@@ -64,6 +63,16 @@ def begun(world: World, limits: Limits = FREE, ended: Ended | None = None) -> li
 def done(told: list[Notification], state: Delivery = Delivery.DELIVERED, pause: float | None = None) -> Ended:
     next_at = now() + timedelta(seconds=pause) if pause is not None else None
     return Ended(tuple(one.id for one in told), state, "delivered", "200", next_at=next_at)
+
+
+def all_told(world: World, limits: Limits) -> tuple[list[int], Idle]:
+    """How many notifications each message told that could be sent now, and what came then."""
+    held(world)
+    sizes, ended = [], None
+    while not isinstance(found := step(world, limits, ended), Idle):
+        sizes.append(len(found))
+        ended = done(found)
+    return sizes, found
 
 
 # --- with the event, in its transaction
@@ -228,12 +237,7 @@ def test_a_paused_channel_waits_whole(world: World) -> None:
 def test_past_the_limit_the_rest_is_one_message(world: World) -> None:
     for _ in range(10):
         world.ended("team")
-    held(world)
-    sizes, ended = [], None
-    while not isinstance(found := step(world, SLACK, ended), Idle):
-        sizes.append(len(found))
-        ended = done(found)
-    assert sizes == [1, 1, 8]
+    assert all_told(world, SLACK)[0] == [1, 1, 8]
     assert {one.state for one in world.told()} == {Delivery.DELIVERED}
     assert world.record.outbox.get(10).history[0].digest == 8
     world.ended("team")
@@ -248,24 +252,14 @@ def test_past_the_limit_the_rest_is_one_message(world: World) -> None:
 def test_without_more_than_the_limit_each_is_told_alone(world: World) -> None:
     for _ in range(3):
         world.ended("team")
-    held(world)
-    sizes, ended = [], None
-    while not isinstance(found := step(world, SLACK, ended), Idle):
-        sizes.append(len(found))
-        ended = done(found)
-    assert sizes == [1, 1, 1]
+    assert all_told(world, SLACK)[0] == [1, 1, 1]
 
 
 def test_a_service_that_folds_nothing_is_told_one_by_one(world: World) -> None:
     for _ in range(4):
         world.ended("team")
-    held(world)
-    limits = Limits(burst=3, per_second=0.001, most=1)
-    sizes, ended = [], None
-    while not isinstance(found := step(world, limits, ended), Idle):
-        sizes.append(len(found))
-        ended = done(found)
-    assert (sizes, found.limited) == ([1, 1, 1], True)
+    sizes, idle = all_told(world, Limits(burst=3, per_second=0.001, most=1))
+    assert (sizes, idle.limited) == ([1, 1, 1], True)
 
 
 # --- looking, and again

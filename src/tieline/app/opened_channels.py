@@ -12,7 +12,7 @@ from tieline.errors import Refused, TielineError
 from tieline.model.access import Channel
 from tieline.model.catalog import SecretSourceForm
 from tieline.model.notification import Message
-from tieline.runs.outbox import Held
+from tieline.model.run import ChannelPin
 from tieline.secrets.resolve import Places, Resolver
 from tieline.secrets.sources import Sources, open_sources
 
@@ -40,7 +40,7 @@ class Opened:
             self.sender.close()
 
 
-def open_channel(held: Held, home: HomeFolder) -> Opened:
+def open_channel(held: ChannelPin, home: HomeFolder) -> Opened:
     """Read the secrets, and open the sender. Raises nothing that a channel or a secret may cause."""
     access = Channel.model_validate(held.access)
     forms = [SecretSourceForm.model_validate(form) for form in held.sources]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -19,32 +18,20 @@ from tieline.engines.base import Controls, Flag
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Stopping:
-    """While it is entered, signals stop the run instead of this process.
+class _Signals:
+    """While it is entered, signals that ask this process to end are handled; one that it was told to ignore (nohup) is
+    still ignored."""
 
-    A first Ctrl-C ends the job with TERM, and KILL after the grace; a second one kills it; a third one leaves at once:
-    what was flushed is on disk, and the next command saves it. When the run is over, a first one leaves telling people
-    of it to others, after the message that is under way; a second one leaves at once.
-    A signal that this process was told to ignore (nohup) is still ignored.
-    """
-
-    def __init__(self, controls: Controls) -> None:
-        self.controls = controls
-        self.interrupts = 0
-        self.is_over = False  # the run is: only people are to be told of it
-        self._leaving = False
+    def __init__(self) -> None:
         self._before: dict[int, Any] = {}
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether it was Ctrl-C that asked for the stop."""
-        return self.interrupts > 0
+    def _asked(self, number: int, _frame: FrameType | None) -> None:
+        """A signal came."""
 
     def __enter__(self) -> Self:
-        handlers: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGINT: self._interrupt}
         for number in ASKING:
             if signal.getsignal(number) is not signal.SIG_IGN:
-                self._before[number] = signal.signal(number, handlers.get(number, self._terminate))
+                self._before[number] = signal.signal(number, self._asked)
         return self
 
     def __exit__(
@@ -53,7 +40,34 @@ class Stopping:
         for number, before in self._before.items():
             signal.signal(number, before)
 
-    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+
+class Stopping(_Signals):
+    """While it is entered, signals stop the run instead of this process.
+
+    A first Ctrl-C ends the job with TERM, and KILL after the grace; a second one kills it; a third one leaves at once:
+    what was flushed is on disk, and the next command saves it. When the run is over, a first one leaves telling people
+    of it to others, after the message that is under way; a second one leaves at once.
+    """
+
+    def __init__(self, controls: Controls) -> None:
+        super().__init__()
+        self.controls = controls
+        self.interrupts = 0
+        self.is_over = False  # the run is: only people are to be told of it
+        self._leaving = False
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was Ctrl-C that asked for the stop."""
+        return self.interrupts > 0
+
+    def _asked(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            self._interrupt()
+        else:
+            self.controls.stop.set()
+
+    def _interrupt(self) -> None:
         self.interrupts += 1
         if self.is_over:
             if self._leaving:
@@ -71,34 +85,19 @@ class Stopping:
         else:
             os._exit(exits.INTERRUPTED)
 
-    def _terminate(self, _number: int, _frame: FrameType | None) -> None:
-        self.controls.stop.set()
 
-
-class Ending:
+class Ending(_Signals):
     """While it is entered, signals that ask a command to end are noticed, and what is under way is finished; a second
     Ctrl-C ends it at once."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._flag = Flag()
-        self._before: dict[int, Any] = {}
 
     def is_asked(self) -> bool:
         return self._flag.is_set()
 
-    def __enter__(self) -> Self:
-        for number in ASKING:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._ask)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, before in self._before.items():
-            signal.signal(number, before)
-
-    def _ask(self, number: int, _frame: FrameType | None) -> None:
+    def _asked(self, number: int, _frame: FrameType | None) -> None:
         if self._flag.is_set() and number == signal.SIGINT:
             os._exit(exits.INTERRUPTED)
         self._flag.set()

@@ -33,17 +33,6 @@ _WAITING = (Delivery.PENDING, Delivery.SENDING)
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A channel that this deliverer holds."""
-
-    digest: str
-    connection: str
-    namespace: str
-    access: dict[str, Any]
-    sources: list[dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
 class Waiting:
     """A channel with something to send."""
 
@@ -79,7 +68,7 @@ class Outbox:
         ]
         return sorted(channels, key=lambda channel: channel.due_at)
 
-    def hold(self, digest: str, holder: str, is_dead: Callable[[str], bool]) -> Held | None:
+    def hold(self, digest: str, holder: str, is_dead: Callable[[str], bool]) -> ChannelPin | None:
         """Take a channel, if nobody has it; what a dead holder had begun to send is to be sent again."""
         now = datetime.now(UTC)
         with self._database.writing() as connection:
@@ -89,7 +78,8 @@ class Outbox:
             until = now + timedelta(seconds=sending.LEASE)
             sending.set_channel(connection, digest, holder=holder, held_until=until)
             sending.take_back(connection, digest, now)
-        return Held(digest, row["connection"], row["namespace"], json.loads(row["access"]), json.loads(row["sources"]))
+        access, sources = json.loads(row["access"]), json.loads(row["sources"])
+        return ChannelPin(digest, row["connection"], row["namespace"], access, sources)
 
     def step(self, digest: str, holder: str, limits: Limits, ended: Ended | None) -> list[Notification] | Idle:
         """Record how the last message ended; then begin the next: the notifications that it tells, or when to come
