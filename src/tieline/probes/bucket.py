@@ -93,7 +93,7 @@ class BucketFamily(Family):
             if error.why not in (Why.FORBIDDEN, Why.NOT_FOUND):
                 raise _failed(error) from None
             self._listed = error
-        if self._access.credentials.method != "secret":
+        if self._access.credentials.method == "anonymous":
             raise Skipped("the connection has no login; the server answers without one")
         may = ", and may not list" if isinstance(self._listed, StoreTrouble) else ""
         return f"the server knows the login{may}"

@@ -47,7 +47,7 @@ class BucketStore:
     """A :class:`tieline.stores.base.Store`. ``prefix``: where in the bucket its root is."""
 
     def __init__(self, opened: Opened, prefix: str = "") -> None:
-        self._client, self._server = opened.client, opened.server
+        self._client, self._server, self._renew = opened.client, opened.server, opened.renew
         self._root = "/".join(key_parts(prefix))
         self._marked: set[str] = set()
         self._foreign: dict[str, str] = {}  # objects that a listing told by a name that we would not have given
@@ -326,6 +326,8 @@ class BucketStore:
             yield
         except (obstore.exceptions.BaseError, FileNotFoundError, UnicodeError) as error:
             better = self._asked_again(error, key)
+            if self._renew is not None and answers.has_ended(better):
+                self._renew()  # so that whoever tries again has a new login
             raise answers.trouble(better, doing, self._shown(key), self._server) from None
         except ValueError as error:
             if "Could not parse path" not in str(error) and "parsing Path" not in str(error):
