@@ -44,6 +44,8 @@ class Kind(ABC):
     A relative path there is relative to the catalog's file: the reader makes it absolute, and then validates."""
     auth_methods: ClassVar[tuple[str, ...]] = ("secret", "anonymous")
     """What ``auth.method`` may say."""
+    logins: ClassVar[str] = ""
+    """How Tieline itself logs in where ``auth`` says something else than a secret: a paragraph of the docs."""
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ()
     """Connections as a catalog has them: a minimal one first, a full one last. Shown in the docs."""
 

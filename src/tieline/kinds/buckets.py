@@ -87,12 +87,28 @@ class S3(Kind):
     schema = S3Schema
     relative_paths = ("caBundle",)
     auth_methods = ("secret", "workload-identity", "assume-role", "anonymous")
+    logins = (
+        "Tieline itself takes on `auth.role`: with `assume-role` by the secret's keys (and `auth.externalId`), with "
+        "`workload-identity` by the token in the file that `AWS_WEB_IDENTITY_TOKEN_FILE` names, which is read anew "
+        "each time; without `auth.role`, the role is `AWS_ROLE_ARN`'s. No other variable, file or metadata service is "
+        "asked. Roles are taken on at `auth.endpoint`; by default at the bucket's own server, or, where that is "
+        "Amazon's, at Amazon's STS in the bucket's region; always with the bucket's `caBundle` and `proxy`. The "
+        "credentials last for `auth.duration`. They are got anew five minutes before their end (at the latest when a "
+        "quarter of their time is left), and when the server says that they have ended."
+    )
     examples: ClassVar = (
         {
             "name": "datasets",
             "kind": "s3",
             "schema": {"bucket": "s3://datasets"},
             "secret": {"name": "s3-secret"},
+        },
+        {
+            "name": "shared",
+            "kind": "s3",
+            "schema": {"bucket": "s3://shared/ours", "region": "eu-central-1"},
+            "secret": {"name": "s3-secret"},
+            "auth": {"method": "assume-role", "role": "arn:aws:iam::123456789012:role/shared", "externalId": "ours"},
         },
         {
             "name": "images",
@@ -182,6 +198,11 @@ class Gcs(Kind):
     title = "A bucket of Google Cloud Storage"
     schema = GcsSchema
     auth_methods = ("secret", "workload-identity", "anonymous")
+    logins = (
+        "With `workload-identity` Tieline itself asks Google's metadata server for the token of its service account, "
+        "as everything on GKE does (at `GCE_METADATA_HOST`, where that is set; never through a proxy). With any other "
+        "method it asks nobody. Identities of other clouds (`external_account` files) are not read."
+    )
     examples: ClassVar = (
         {
             "name": "datasets",
@@ -248,6 +269,11 @@ class Wasb(Kind):
     title = "A container of Azure Blob Storage"
     schema = WasbSchema
     auth_methods = ("secret", "workload-identity", "anonymous")
+    logins = (
+        "With `workload-identity` Tieline itself exchanges the token in the file that `AZURE_FEDERATED_TOKEN_FILE` "
+        "names for one of Azure's, as `AZURE_CLIENT_ID` of the tenant `AZURE_TENANT_ID` (the connection's own tenant "
+        "comes first), at `AZURE_AUTHORITY_HOST`: the variables that AKS sets. With any other method it asks nobody."
+    )
     examples: ClassVar = (
         {
             "name": "datasets",

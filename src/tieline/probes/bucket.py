@@ -85,7 +85,8 @@ class BucketFamily(Family):
 
     def _authenticate(self) -> str:
         """A listing: its answer says whether the login is known, whatever that may do. What was listed is kept."""
-        must_have_something(self._access.credentials, self.secrets, *_LOGINS)
+        if self._access.credentials.method in ("secret", "assume-role"):
+            must_have_something(self._access.credentials, self.secrets, *_LOGINS)
         store = self._store
         try:
             self._listed = store.some(MANY + 1)

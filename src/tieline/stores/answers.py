@@ -29,8 +29,11 @@ _OTHER_PARTS = {
 }
 """What to mend, where it is not what a login is usually wrong in."""
 _ENDED = frozenset(
-    {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidAccessKeyId", "TokenRefreshRequired"}
-)
+    {
+        "AuthenticationFailed", "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId",
+        "InvalidAuthenticationInfo", "InvalidToken", "TokenRefreshRequired",
+    }
+)  # fmt: skip
 """What is said of credentials that were for a while and have ended; some servers forget the key then."""
 NO_LOGIN = "tieline: no login"
 """What an error says of a request for which there were no credentials; :attr:`Server.refusal` says why."""

@@ -19,7 +19,7 @@ from tieline.stores.azure import azure_endpoint, open_azure
 from tieline.stores.base import StoreTrouble, Why
 from tieline.stores.given import Secrets, address
 from tieline.stores.google import gcs_endpoint, open_gcs
-from tieline.stores.identities import check_identity
+from tieline.stores.identities import check_azure, no_roles
 from tieline.stores.options import certificates
 from tieline.stores.renewing import Renewing
 from tieline.stores.roles import check_role
@@ -60,18 +60,8 @@ def open_client(access: ObjectStore, secrets: Secrets) -> Opened:
 
 def check_access(access: ObjectStore) -> None:
     """Raise StoreTrouble for what no secret could open. Asks nobody."""
-    method = access.credentials.method
-    if access.provider == "s3" and method in ("assume-role", "workload-identity"):
-        check_role(access)
-    elif method == "workload-identity":
-        check_identity(access)
-    elif method == "assume-role":
-        raise StoreTrouble(
-            Why.UNSUPPORTED,
-            f"the bucket {address(access)} has auth.method assume-role, and there are no roles",
-            "log in by a secret, or say auth.method: workload-identity",
-            "auth.method",
-        )
+    if access.credentials.method in ("assume-role", "workload-identity"):
+        _IDENTITIES[access.provider](access)
     _nothing_in_the_environment(access.provider)
     if access.ca_bundle is not None:
         certificates(access.ca_bundle)
@@ -104,6 +94,11 @@ def _nothing_in_the_environment(provider: str) -> None:
         )
 
 
+_IDENTITIES: Mapping[str, Callable[[ObjectStore], None]] = {
+    "s3": check_role,
+    "gcs": no_roles,
+    "azure": check_azure,
+}
 _ENDPOINTS: Mapping[str, Callable[[ObjectStore, Secrets], str]] = {
     "s3": s3_endpoint,
     "gcs": gcs_endpoint,

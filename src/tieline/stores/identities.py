@@ -32,18 +32,31 @@ _STORAGE = "https://storage.azure.com/.default"
 _POD = "run in a pod whose service account has an identity there, or log in by a secret"
 
 
-def check_identity(access: ObjectStore) -> None:
+def check_azure(access: ObjectStore) -> None:
     """Raise StoreTrouble where nothing can say who we are. Asks nobody."""
-    if access.provider == "azure":
-        for name in (CLIENT, TOKEN_FILE, *(() if "tenant-id" in access.credentials.values else (TENANT,))):
-            if not os.environ.get(name):
-                raise no_login(access, f"and the variable {name} is not set", _POD, "auth.method")
+    no_roles(access)
+    for name in (CLIENT, TOKEN_FILE, *(() if "tenant-id" in access.credentials.values else (TENANT,))):
+        if not os.environ.get(name):
+            raise no_login(access, f"and the variable {name} is not set", _POD, "auth.method")
+
+
+def no_roles(access: ObjectStore) -> None:
+    """Raise StoreTrouble for a role: only Amazon has them."""
+    if access.credentials.method == "assume-role":
+        raise StoreTrouble(
+            Why.UNSUPPORTED,
+            f"the bucket {address(access)} has auth.method assume-role, and there are no roles",
+            "log in by a secret, or say auth.method: workload-identity",
+            "auth.method",
+        )
 
 
 def azure_identity(access: ObjectStore, secrets: Secrets) -> Renewing:
     """A token for Azure's storage. Raises StoreTrouble."""
-    check_identity(access)
-    tenant = text_of(secrets, "tenant-id") or os.environ.get(TENANT, "")
+    check_azure(access)
+    tenant = text_of(secrets, "tenant-id") or os.environ.get(TENANT)
+    if not tenant:
+        raise no_login(access, f"and the variable {TENANT} is not set", _POD, "auth.method")
     authority = os.environ.get(AUTHORITY) or "https://login.microsoftonline.com"
     url = f"{authority.rstrip('/')}/{quote(tenant, safe='')}/oauth2/v2.0/token"
 

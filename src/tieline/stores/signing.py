@@ -38,7 +38,7 @@ def signed(url: str, body: bytes, keys: Keys, region: str, service: str, now: da
     asked = "\n".join(
         [
             "POST",
-            quote(urlsplit(url).path or "/", safe="/-_.~%"),
+            quote(urlsplit(url).path or "/", safe="/-_.~"),
             "",
             *sorted(f"{name.lower()}:{value.strip()}" for name, value in headers.items()),
             "",
