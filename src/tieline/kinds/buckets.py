@@ -35,6 +35,8 @@ _PLAIN = (
     (r"^[^/:]*@", "there is a user or password in the address|name the bucket only; credentials belong into a secret"),
 )
 _S3_RIGHT = "write s3://NAME or s3://NAME/PREFIX"
+_SHORT = r"^(?:s3://|gs://)?[^/:]{1,2}(?:/|$)"
+_TOO_SHORT = "a bucket's name has three characters or more"
 _GCS_RIGHT = "write gs://NAME or gs://NAME/PREFIX"
 _WASB_RIGHT = (
     "write wasbs://CONTAINER@ACCOUNT.blob.core.windows.net or wasbs://CONTAINER@ACCOUNT.blob.core.windows.net/PREFIX"
@@ -62,7 +64,9 @@ def _uri(scheme: str, name: str, prefix: str) -> str:
 class S3Schema(Form):
     """A bucket that speaks S3."""
 
-    bucket: Annotated[str, Shape(_S3, "this is no S3 bucket's address", _S3_RIGHT, _PLAIN)]
+    bucket: Annotated[
+        str, Shape(_S3, "this is no S3 bucket's address", _S3_RIGHT, (*_PLAIN, (_SHORT, f"{_TOO_SHORT}|{_S3_RIGHT}")))
+    ]
     """The bucket and a prefix in it: s3://name/prefix; a name alone will do."""
     endpoint: HttpUrl | None = None
     """Where it is served, if not by Amazon: https://minio.example.org:9000."""
@@ -182,7 +186,15 @@ class S3(Kind):
 class GcsSchema(Form):
     """A bucket of Google Cloud Storage."""
 
-    bucket: Annotated[str, Shape(_GCS, "this is no Google Cloud Storage bucket's address", _GCS_RIGHT, _PLAIN)]
+    bucket: Annotated[
+        str,
+        Shape(
+            _GCS,
+            "this is no Google Cloud Storage bucket's address",
+            _GCS_RIGHT,
+            (*_PLAIN, (_SHORT, f"{_TOO_SHORT}|{_GCS_RIGHT}")),
+        ),
+    ]
     """The bucket and a prefix in it: gs://name/prefix; a name alone will do."""
     endpoint: HttpUrl | None = None
     """Where it is served, if not by Google: http://fake-gcs.example.org:4443."""
