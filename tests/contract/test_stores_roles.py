@@ -14,6 +14,7 @@ import pytest
 
 from servers.certificates import Authority
 from servers.https import connect_proxy
+from servers.identities import giver
 from servers.moto import EXTERNAL, TOKEN, Moto, moto, role
 from servers.processes import eventually
 from tieline.model.access import Credentials, ObjectStore
@@ -234,6 +235,31 @@ def test_sts_that_is_busy_is_worth_another_attempt(server: Moto) -> None:
     assert found.why == Why.BROKEN
     store.save_bytes(b"1", "f")
     assert read(store, "f") == b"1"
+
+
+# --- nothing else
+
+
+def test_nobody_else_is_asked(server: Moto, token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever an SDK would find in the environment, or at a metadata service, is left alone; also where it fails."""
+    with giver() as metadata:
+        for name in (
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "AWS_METADATA_ENDPOINT",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        ):
+            monkeypatch.setenv(name, f"http://{metadata.place}")
+        for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"):
+            monkeypatch.setenv(name, f"http://{metadata.place}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.user[0])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.user[1])
+        monkeypatch.setenv("AWS_ROLE_ARN", role("writer"))
+        assert works(by_keys(server))
+        assert works(by_token(server))
+        assert trouble(server, lambda: by_keys(server, "closed").stat("f")).part == "auth.role"
+        token.write_text("another")
+        assert trouble(server, lambda: by_token(server).stat("f")).part == "auth.method"
+        assert metadata.asked == []
 
 
 # --- the way there
