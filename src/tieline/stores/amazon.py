@@ -35,6 +35,7 @@ def open_s3(access: ObjectStore, secrets: Secrets) -> tuple[S3Store, Server, Ren
         "disable_tagging": False,
         "disable_bulk_delete": False,
         "conditional_put": "etag",
+        "checksum_algorithm": "SHA256",
     }
     renewing = taking_on(access, secrets, given, region) if method in ("assume-role", "workload-identity") else None
     login: Any = renewing or (_static(access, secrets) if method == "secret" else None)

@@ -30,20 +30,23 @@ if TYPE_CHECKING:
     Client = S3Store | GCSStore | AzureStore
 
 _UNAVOIDABLE = {
-    "s3": ("AWS_SERVER_SIDE_ENCRYPTION", "AWS_CHECKSUM_ALGORITHM"),
+    "s3": ("AWS_SERVER_SIDE_ENCRYPTION",),
     "gcs": ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_BEARER_TOKEN"),
     "azure": ("AZURE_ENCRYPTION_KEY", "AZURE_STORAGE_ENCRYPTION_KEY"),
 }
+_CHECKING = frozenset({"s3"})
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A client, and whom its messages are about. ``renew``: lets go of a login that the server says has ended
-    (:func:`tieline.stores.answers.has_ended`), so that the next request gets a new one; None: it has only one."""
+    (:func:`tieline.stores.answers.has_ended`), so that the next request gets a new one; None: it has only one.
+    ``checks``: whether the server compares what it gets with the SHA-256 that comes with it."""
 
     client: Client
     server: Server
     renew: Callable[[], None] | None = None
+    checks: bool = False
 
 
 def open_client(access: ObjectStore, secrets: Secrets) -> Opened:
@@ -55,7 +58,7 @@ def open_client(access: ObjectStore, secrets: Secrets) -> Opened:
         raise
     except Exception as error:  # the library's own errors: it could not use a setting, and may repeat it
         raise _unusable(access, error) from None
-    return Opened(client, server, renewing.renew if renewing else None)
+    return Opened(client, server, renewing.renew if renewing else None, access.provider in _CHECKING)
 
 
 def check_access(access: ObjectStore) -> None:
