@@ -27,8 +27,8 @@ _SETTLED = frozenset(
         errno.EOPNOTSUPP, errno.EPERM, errno.EROFS,
     }
 )  # fmt: skip
-"""What is the same at the next attempt. All else may pass: room is made, what was in the way goes, a disk that failed (EIO)
-or a server of files that was away (ESTALE) is back."""
+"""What is the same at the next attempt. All else may pass: room is made, what was in the way goes, a disk that failed
+(EIO) or a server of files that was away (ESTALE) is back."""
 
 _TELL = {
     Why.NOT_FOUND: ("is not there", "check the name, and that the disk is mounted"),
