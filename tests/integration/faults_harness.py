@@ -74,6 +74,8 @@ class Run:
         self.spool.write_bytes(LINES)
         self.before = self.on_disk()
         self.told: list[str] = []
+        self.asked: list[tuple[str, str]] = []
+        """What was asked of the server until it was given up."""
 
     def collector(self, patience: Patience = SHORT) -> Collector:
         store, spools = self.bucket.through(self.proxy), [Spool("main", self.spool)]
@@ -105,6 +107,7 @@ class Run:
         return ""
 
     def can_be_pushed(self, error: StoreFailed) -> None:
+        self.asked = list(self.proxy.seen)
         assert error.code == Code.OUTPUTS_NOT_SAVED
         assert self.on_disk() == self.before
         assert self.spool.read_bytes() == LINES

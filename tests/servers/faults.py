@@ -81,14 +81,6 @@ def say(status: int, code: str, *, retry_after: str = "", **more: Any) -> Fault:
     return Fault(What.SAY, status=status, code=code, headers=headers, **more)
 
 
-def slow_down(**more: Any) -> Fault:
-    return say(503, "SlowDown", **more)
-
-
-def too_many(**more: Any) -> Fault:
-    return say(429, "TooManyRequests", retry_after="1", **more)
-
-
 def expired(**more: Any) -> Fault:
     return say(400, "ExpiredToken", **more)
 
