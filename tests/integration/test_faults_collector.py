@@ -127,7 +127,7 @@ def test_a_stop_ends_the_patience(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_server_that_stalls_is_given_up_and_tried_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tieline.stores.clients.SECONDS", 2.0)
+    monkeypatch.setattr("tieline.stores.options.SECONDS", 2.0)
     run.proxy.plan(Fault(What.STALL_FIRST, "PUT", times=3, seconds=60))
     run.finish(LASTING)
     assert "did not answer in time" in run.told[0]

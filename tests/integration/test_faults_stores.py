@@ -235,7 +235,7 @@ def test_an_expired_login_is_tried_once_more(way: Way) -> None:
 
 
 def test_a_server_that_stalls(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tieline.stores.clients.SECONDS", 0.5)
+    monkeypatch.setattr("tieline.stores.options.SECONDS", 0.5)
     hasty = way.bucket.through(way.proxy)
     wanted = way.put(SMALL)
     for what in (What.STALL_FIRST, What.STALL_ANSWER):

@@ -7,7 +7,8 @@ and the server's own code for what was wrong: a word.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from tieline.stores.base import StoreTrouble, Why
 
@@ -27,6 +28,15 @@ _OTHER_PARTS = {
     "TokenRefreshRequired": "session-token",
 }
 """What to mend, where it is not what a login is usually wrong in."""
+_ENDED = frozenset(
+    {
+        "AuthenticationFailed", "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId",
+        "InvalidAuthenticationInfo", "InvalidToken", "TokenRefreshRequired",
+    }
+)  # fmt: skip
+"""What is said of credentials that were for a while and have ended; some servers forget the key then."""
+NO_LOGIN = "tieline: no login"
+"""What an error says of a request for which there were no credentials; :attr:`Server.refusal` says why."""
 _ANONYMOUS = frozenset({"PublicAccessNotPermitted", "ResourceNotFound"})
 _NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted", "InvalidBucketName"})
 _REGION = frozenset(
@@ -58,12 +68,19 @@ _NO_CONNECTION = re.compile(r"kind: Connect\b|tcp connect error|ConnectError")
 @dataclass(frozen=True, slots=True)
 class Server:
     """Whom messages are about. ``shown``: the bucket's address; ``endpoint``: the server's, without its path;
-    ``login``: the credential that proves who we are, empty where nothing does."""
+    ``login``: the credential that proves who we are, empty where nothing does, or a field of ``auth``; ``refusal``: why
+    there were no credentials for a request."""
 
     shown: str
     endpoint: str
     login: str = ""
     proxy: str | None = None
+    refusal: Callable[[], StoreTrouble | None] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def lends(self) -> bool:
+        """Whether its login is one for a while, which ``auth`` says how to get."""
+        return self.login.startswith("auth.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +115,10 @@ def said(error: BaseException) -> Said | None:
 
 def trouble(error: BaseException, doing: str, what: str, server: Server) -> StoreTrouble:
     """``error`` as a :class:`StoreTrouble`: "cannot <doing> <what>: …"."""
+    refused = server.refusal() if server.refusal is not None and NO_LOGIN in str(error) else None
+    if refused is not None:
+        problem = refused.problems[0]
+        return StoreTrouble(refused.why, f"cannot {doing} {what}: {problem.message}", problem.hint, refused.part)
     answer = said(error)
     why, told, hint, part = _judged(answer, server) if answer else _unanswered(error, server)
     is_settled = any(word in str(error) for word in _SETTLED)
@@ -111,6 +132,12 @@ def _is_worth_again(answer: Said) -> bool:
     if answer.code in _BUSY | _FAILED | _DAMAGED | _EXPIRED or answer.status in (408, 412, 429):
         return True
     return answer.status >= 500 and answer.status not in (501, 505)
+
+
+def has_ended(error: BaseException) -> bool:
+    """Whether the server says that a login for a while has ended: a new one may do."""
+    answer = said(error)
+    return answer is not None and (answer.code in _ENDED or answer.status == 401)
 
 
 _Told = tuple[Why, str, str, str]
@@ -130,12 +157,13 @@ def _judged(answer: Said, server: Server) -> _Told:
         hint = "name a secret to log in with, or let everybody in"
         return Why.NOT_AUTHENTICATED, f"nobody is let in without a login ({answer.words})", hint, "secret"
     if answer.login_failed or status == 401:
-        part = _OTHER_PARTS.get(code, server.login)
-        hint = f"check {part} in the connection's secret"
+        part = server.login if server.lends else _OTHER_PARTS.get(code, server.login)
+        hint = f"check {part}" if server.lends else f"check {part} in the connection's secret"
         return Why.NOT_AUTHENTICATED, f"the server does not take the login ({answer.words})", hint, part
     if status == 403:
-        hint = "give this login the right to it, or name another secret"
-        return Why.FORBIDDEN, f"this login may not do that ({answer.words})", hint, "secret"
+        other = f"check {server.login}" if server.lends else "name another secret"
+        hint, part = f"give this login the right to it, or {other}", server.login if server.lends else "secret"
+        return Why.FORBIDDEN, f"this login may not do that ({answer.words})", hint, part
     return _other(answer)
 
 
