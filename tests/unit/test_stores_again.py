@@ -45,6 +45,20 @@ def test_words_that_say_more_than_their_status(code: str) -> None:
     assert answered(400, code).again
 
 
+def test_a_login_for_a_while_that_has_ended_is_got_anew() -> None:
+    lent = answers.Server("s3://data", "http://127.0.0.1:1", "auth.role")
+    error = RuntimeError("status code: 403 Forbidden: <Code>InvalidAccessKeyId</Code>")
+    assert answers.trouble(error, "save", "'f'", lent).again
+    assert not answers.trouble(error, "save", "'f'", SERVER).again
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_whoever_gives_logins_says_it_too(again: bool) -> None:
+    refusal = StoreTrouble(Why.NOT_AUTHENTICATED, "no", again=again)
+    lent = answers.Server("s3://data", "http://127.0.0.1:1", "auth.role", refusal=lambda: refusal)
+    assert answers.trouble(RuntimeError(answers.NO_LOGIN), "save", "'f'", lent).again is again
+
+
 def test_parts_that_are_gone_are_no_file_that_is_missing() -> None:
     """A server that put them together, and whose answer was lost, says so when it is asked again."""
     found = answered(404, "NoSuchUpload")

@@ -118,11 +118,14 @@ def trouble(error: BaseException, doing: str, what: str, server: Server) -> Stor
     refused = server.refusal() if server.refusal is not None and NO_LOGIN in str(error) else None
     if refused is not None:
         problem = refused.problems[0]
-        return StoreTrouble(refused.why, f"cannot {doing} {what}: {problem.message}", problem.hint, refused.part)
+        told = f"cannot {doing} {what}: {problem.message}"
+        return StoreTrouble(refused.why, told, problem.hint, refused.part, again=refused.again)
     answer = said(error)
     why, told, hint, part = _judged(answer, server) if answer else _unanswered(error, server)
     is_settled = any(word in str(error) for word in _SETTLED)
     again = _is_worth_again(answer) if answer else False if is_settled else None
+    if server.lends and has_ended(error):
+        again = True
     return StoreTrouble(why, f"cannot {doing} {what}: {told}", hint, part, again=again)
 
 
