@@ -32,6 +32,7 @@ ECHO_WAITS = (0.1, 0.5)
 LOG_WAITS = (0.25, 2.0)
 OUTPUT_WAIT = 1.0
 REST = 3.0
+TICK = 0.1
 """After a look at the outputs, at least so many times what it took passes before the next."""
 RETRY_WAITS = (0.5, 30.0)
 
@@ -51,7 +52,7 @@ class Collector:
     """Collects one attempt of one run into ``prefix`` of ``store``.
 
     ``interval``: seconds between two looks at the outputs once a run goes on for long; -1: only at the end.
-    ``redactor`` makes a new one for each log. ``patience``: how long ``finish`` goes on against failures.
+    ``redactor`` makes a new one for each log. ``patience``: how long ``finish`` goes on against failures that may pass.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Collector:
         self._store, self._prefix, self._folder = store, prefix, outputs
         self._logs = [LogSaver(store, prefix, spool, redactor) for spool in spools] if logs_enabled else []
         self._outputs = OutputSaver(store, prefix, outputs) if outputs_enabled else None
-        self._interval, self._patience = interval, patience or Patience()
+        self._interval, self.patience = interval, patience or Patience()
         self._echo = echo
         self._tails = [(spool.name, Tail(spool.path, 0, redactor)) for spool in spools] if echo else []
         self._echoer: Worker | None = None
@@ -107,17 +108,25 @@ class Collector:
     def _all_workers(self) -> list[Worker]:
         return [*([self._echoer] if self._echoer else []), *self._savers]
 
-    def finish(self, timeout: float | None = None) -> Collected:
+    def finish(
+        self,
+        timeout: float | None = None,
+        *,
+        is_hurried: Callable[[], bool] = lambda: False,
+        told: Callable[[str], None] = lambda _: None,
+    ) -> Collected:
         """Save all that is left, and return what there is. For when nobody writes any more; without ``start``, too.
 
         ``timeout``: seconds, on top of the patience with a store that fails; a single operation that hangs is
-        not interrupted. Raises :class:`StoreFailed` with OUTPUTS_NOT_SAVED; then all is still on the disk, and
-        ``finish`` may be called again, here or in a new collector.
+        not interrupted. ``is_hurried``: whether somebody has asked for a stop, so that the patience is short. ``told``:
+        hears why something could not be saved and will be tried again; once, until another reason comes. Raises
+        :class:`StoreFailed` with OUTPUTS_NOT_SAVED; then all is still on the disk, and ``finish`` may be called again,
+        here or in a new collector.
         """
-        limit = GivingUp(self._patience, timeout)
+        limit = GivingUp(self.patience, timeout, is_hurried=is_hurried)
         try:
             self._stop_saving(timeout)
-            self._save_all(limit)
+            self._save_all(limit, told)
             return self._close()
         finally:
             self._stop_echo()  # last: a console that stands still keeps nothing from being saved
@@ -141,15 +150,21 @@ class Collector:
         for name, tail in self._tails:
             self._show_all(name, tail, final=True)
 
-    def _save_all(self, limit: GivingUp) -> None:
+    def _save_all(self, limit: GivingUp, told: Callable[[str], None]) -> None:
+        before = ""
         while True:
             failures, left = self._pass(limit)
             if not failures and not left:
                 return
-            wait = limit.wait()
+            wait = limit.wait([failure.error for failure in failures])
             if wait is None:
                 raise self._not_saved(failures, left)
-            time.sleep(wait)
+            reason = next((str(failure.error) for failure in failures if failure.error.again), before)
+            if reason != before:
+                told(reason)
+            before = reason
+            if not _waited(wait, limit):
+                raise self._not_saved(failures, left)
 
     def _pass(self, limit: GivingUp) -> tuple[list[Failure], int]:
         """Try to save everything once: what failed, and how many files were not tried."""
@@ -247,6 +262,14 @@ class Collector:
 
     def _is_stopping(self) -> bool:
         return any(worker.is_stopping for worker in self._savers)
+
+
+def _waited(seconds: float, limit: GivingUp) -> bool:
+    """Wait before the next attempt; False when time is up meanwhile."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0 and not limit.is_over:
+        time.sleep(min(TICK, left))
+    return not limit.is_over
 
 
 def _save_log(saver: LogSaver, limit: GivingUp | None) -> Failure | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,11 +10,13 @@ from tieline.engines.base import Listener
 from tieline.engines.process.folders import Attempt, make_readable
 from tieline.engines.process.opening import open_artifacts, resolver_of
 from tieline.errors import Code, StepFailed, TielineError
+from tieline.model.access import ObjectStore
 from tieline.model.plan import Plan, ProgramStep
 from tieline.model.run import Outcome, Status
 from tieline.secrets.masking import masker_of
 from tieline.secrets.resolve import Resolver
 from tieline.steps.collector import Collector
+from tieline.steps.retrying import LASTING, Patience
 from tieline.steps.spools import Spool
 
 ABANDONING = 5.0
@@ -26,7 +29,12 @@ def program_names(plan: Plan) -> list[str]:
 
 
 def open_collector(
-    plan: Plan, attempt: Attempt, number: int, listener: Listener, values: Resolver | None = None
+    plan: Plan,
+    attempt: Attempt,
+    number: int,
+    listener: Listener,
+    values: Resolver | None = None,
+    patience: Patience | None = None,
 ) -> Collector:
     """A collector for one attempt; where another stopped, it goes on. ``values``: those of the run's supervisor.
     Raises TielineError or OSError."""
@@ -45,22 +53,35 @@ def open_collector(
         interval=plan.collect.sync_interval,
         echo=listener.output,
         redactor=masker.redactor,
+        patience=patience,
     )
 
 
 def start_collector(plan: Plan, attempt: Attempt, number: int, listener: Listener, values: Resolver) -> Collector:
-    """A collector that saves beside the running job."""
-    collector = open_collector(plan, attempt, number, listener, values)
+    """A collector that saves beside the running job, and at its end waits long for a server that is away."""
+    patience = LASTING if isinstance(plan.store.access, ObjectStore) else None
+    collector = open_collector(plan, attempt, number, listener, values, patience)
     collector.start()
     return collector
 
 
-def save_all(collector: Collector, plan: Plan, outcome: Outcome, listener: Listener) -> Outcome:
-    """Save what is left. The outcome itself when all is saved; else the failure to save, which hides no success."""
+def save_all(
+    collector: Collector,
+    plan: Plan,
+    outcome: Outcome,
+    listener: Listener,
+    is_hurried: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Save what is left. The outcome itself when all is saved; else the failure to save, which hides no success.
+    ``is_hurried``: whether somebody has asked for a stop."""
+    limit = f"up to {collector.patience.seconds:g} s"
     if plan.collect.outputs:
         make_readable(Path(plan.layout.context_path), Path(plan.layout.outputs_path))
     try:
-        collected = collector.finish()
+        collected = collector.finish(
+            is_hurried=is_hurried,
+            told=lambda reason: listener.note(f"cannot save now, and will try again for {limit}: {reason}"),
+        )
     except Exception as error:
         return not_saved(error, outcome)
     for skipped in collected.skipped:
