@@ -1,5 +1,8 @@
 """Masks secrets in a stream of bytes: linear in its length, whatever the number of secrets (Aho-Corasick).
 
+Nearly all of a log is looked through for hooks only (:mod:`tieline.secrets.hooks`), and for the needles themselves where
+a hook is.
+
 The stream may be cut anywhere, also inside of a value: what may be the beginning of one is held back until it is known.
 Binary output passes as it is, but for the values in it.
 """
@@ -8,8 +11,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tieline.secrets.hooks import around, hooks_of
 from tieline.secrets.needles import SHORTEST
 from tieline.secrets.secret import HIDDEN
 
@@ -17,8 +22,10 @@ if TYPE_CHECKING:
     from ahocorasick_rs import BytesAhoCorasick
 
 MASK = HIDDEN.encode()
-LARGE = 512 * 1024
-"""Bytes of all needles beyond which the automaton is made smaller and slower."""
+LARGE = 64 * 1024
+"""Bytes of all needles beyond which their automaton is made smaller and slower: it would take 500 times as many."""
+DENSE = 256
+"""Where there is a hook for so many bytes, all of them are looked through for needles at once."""
 KEPT = 4
 """So many times the longest needle may be held back."""
 
@@ -33,7 +40,7 @@ class Masker:
         self._needles = sorted(set(needles))
         self.longest = max(map(len, self._needles), default=0)
         self._heads = frozenset(needle[:1] for needle in self._needles)
-        self._automaton = _automaton(self._needles)
+        self._hooks = _automaton(hooks_of(self._needles))
 
     def redactor(self) -> StreamRedactor:
         """A redactor for one stream."""
@@ -45,9 +52,23 @@ class Masker:
 
     def matches(self, data: bytes) -> list[tuple[int, int]]:
         """Where needles are, by their beginnings."""
+        if self._hooks is None or not (hooks := self._hooks.find_matches_as_indexes(data)):
+            return []
+        if len(hooks) * DENSE > len(data):
+            return self._all(data, 0, len(data))
+        return [match for start, end in around(data, hooks, self.longest) for match in self._all(data, start, end)]
+
+    @cached_property
+    def _automaton(self) -> BytesAhoCorasick | None:
+        """Finds the needles themselves. Made when the first hook is found: it takes a while."""
+        return _automaton(self._needles)
+
+    def _all(self, data: bytes, start: int, end: int) -> list[tuple[int, int]]:
         if self._automaton is None:
             return []
-        return sorted((start, end) for _, start, end in self._automaton.find_matches_as_indexes(data, overlapping=True))
+        part = data[start:end] if start or end < len(data) else data
+        found = self._automaton.find_matches_as_indexes(part, overlapping=True)
+        return sorted((start + first, start + last) for _, first, last in found)
 
     def open_at(self, data: bytes) -> int:
         """From where on the end of the data may be the beginning of a needle; its length where it can't be."""
