@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from tieline.secrets.needles import SHORTEST
 
-_COMMON = b" 0123456789etaoinsrdlhcumpfgybwvkxqzj.-:=_/\""
+_COMMON = b' 0123456789etaoinsrdlhcumpfgybwvkxqzj.-:=_/"'
 _COST = [_COMMON.find(byte) for byte in range(256)]
 _COST = [len(_COMMON) - at if at >= 0 else 0 for at in _COST]
 

@@ -1,7 +1,7 @@
 """Masks secrets in a stream of bytes: linear in its length, whatever the number of secrets (Aho-Corasick).
 
-Nearly all of a log is looked through for hooks only (:mod:`tieline.secrets.hooks`), and for the needles themselves where
-a hook is.
+Nearly all of a log is looked through for hooks only (:mod:`tieline.secrets.hooks`), and for the needles themselves only
+where a hook is.
 
 The stream may be cut anywhere, also inside of a value: what may be the beginning of one is held back until it is known.
 Binary output passes as it is, but for the values in it.
@@ -9,6 +9,7 @@ Binary output passes as it is, but for the values in it.
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cached_property
@@ -41,6 +42,11 @@ class Masker:
         self.longest = max(map(len, self._needles), default=0)
         self._heads = frozenset(needle[:1] for needle in self._needles)
         self._hooks = _automaton(hooks_of(self._needles))
+
+    @property
+    def identity(self) -> bytes:
+        """The same for two that mask the same, and for no others. It is a secret itself."""
+        return hashlib.sha256(b"\n".join(self._needles)).digest()
 
     def redactor(self) -> StreamRedactor:
         """A redactor for one stream."""

@@ -21,15 +21,18 @@ from tieline.steps.log_saver import LogSaver
 from tieline.steps.output_saver import Failure, OutputSaver, Pass, Skipped
 from tieline.steps.redaction import Redactor, Unredacted
 from tieline.steps.retrying import Backoff, GivingUp, Patience
-from tieline.steps.spools import Spool, Tail
+from tieline.steps.spools import CAP, Spool, Tail
 from tieline.steps.worker import Worker
 from tieline.stores import Store, StoreTrouble, Why, shown
 
 Echo = Callable[[str, bytes], None]
 """Called with the name of a log and its next, redacted, bytes."""
 
-ECHO_WAITS = (0.1, 0.5)
-LOG_WAITS = (0.25, 2.0)
+ECHO_WAITS = (0.1, 0.25)
+LOG_WAITS = (0.25, 10.0)
+"""Between two looks at the logs; and at most between two saves, while a program goes on printing."""
+LOG_GROWTH, FAST_GROWTH = 1.25, 4.0
+"""So many times as long is the wait after each save; where much was to be saved, soon larger pieces are better."""
 OUTPUT_WAIT = 1.0
 REST = 3.0
 """After a look at the outputs, at least so many times what it took passes before the next."""
@@ -78,7 +81,8 @@ class Collector:
         self._savers: list[Worker] = []
         self._last = Pass()
         self._log_retry, self._output_retry = Backoff(*RETRY_WAITS), Backoff(*RETRY_WAITS)
-        self._log_wait, self._output_wait = LOG_WAITS[0], min(OUTPUT_WAIT, max(interval, 0.0))
+        self._log_wait, self._log_due = LOG_WAITS[0], 0.0
+        self._output_wait = min(OUTPUT_WAIT, max(interval, 0.0))
         self._echo_wait = ECHO_WAITS[0]
         self._log_trouble = self._output_trouble = ""
 
@@ -101,6 +105,7 @@ class Collector:
 
     def poke(self) -> None:
         """Look now, instead of at the next moment that was planned."""
+        self._log_due = 0.0
         for worker in self._all_workers():
             worker.poke()
 
@@ -223,14 +228,23 @@ class Collector:
         return news
 
     def _log_step(self) -> float:
+        """Save what is new, but not too often: a line that comes after a silence at once, those after it together."""
+        now = time.monotonic()
+        if now < self._log_due:
+            return min(LOG_WAITS[0], self._log_due - now)
+        before = [(saver.count, saver.size) for saver in self._logs]
         failures = [failure for saver in self._logs if (failure := _save_log(saver, None))]
         if failures:
             self._log_trouble = str(failures[0].error)
             return self._log_retry.next()
         self._log_trouble = ""
         self._log_retry.reset()
-        self._log_wait = min(self._log_wait * 1.25, LOG_WAITS[1])
-        return self._log_wait
+        after = [(saver.count, saver.size) for saver in self._logs]
+        if after != before:
+            grown = sum(size for _, size in after) - sum(size for _, size in before)
+            self._log_wait = min(self._log_wait * (FAST_GROWTH if grown >= CAP else LOG_GROWTH), LOG_WAITS[1])
+            self._log_due = time.monotonic() + self._log_wait
+        return LOG_WAITS[0]
 
     def _output_step(self) -> float:
         if self._outputs is None:
@@ -253,6 +267,8 @@ def _save_log(saver: LogSaver, limit: GivingUp | None) -> Failure | None:
     """Save all that a log has; ``limit`` is there at the end, when nobody writes any more."""
     before = saver.count
     try:
+        if limit is not None:
+            saver.save_rest()
         while saver.save(final=limit is not None):
             pass
     except StoreTrouble as error:

@@ -32,6 +32,9 @@ class LogSaver:
         self._segments: list[Segment] = []
         self.count = 0
         """How many segments this saver has saved."""
+        self.size = 0
+        """How many raw bytes were in them."""
+        self._tries_at_once = True
 
     @property
     def cuts(self) -> int:
@@ -56,11 +59,30 @@ class LogSaver:
         self._store.save_bytes(piece.data, self._folder.segment_key(segment))
         self._segments.append(segment)
         self._pending = None
-        self.count += 1
+        self._counted(piece.end - piece.start)
         if len(self._segments) >= MERGED:
             with suppress(StoreTrouble):  # the lines are saved; how many files they lie in can wait
                 self._merge()
         return is_old or piece.is_full
+
+    def save_rest(self) -> None:
+        """Save what is left, for nobody writes any more: with all the rest in the one plain file, so that it is sent
+        only once. This is tried once; what it leaves undone is for :meth:`save`, which goes on from where it failed."""
+        tail = self._ready()
+        self._pending = self._pending or tail.next(final=True)
+        if self._pending is None or tail.cuts or not self._tries_at_once:
+            return
+        self._tries_at_once = False
+        before, whole_before = self._pending.start, self._whole
+        try:
+            self._make_whole(self._left(tail))
+            self._counted(self._whole.end - before)
+        except StoreTrouble:  # piece by piece it may go better; if not, that says why
+            pass
+        finally:
+            if self._whole is whole_before:  # what was taken is to be taken again
+                self._tail = Tail(self.spool.path, before, self._redactor)
+            self._pending = None
 
     def put_together(self) -> None:
         """Make the log one plain file, and remove its segments. Only after everything is saved."""
@@ -68,15 +90,36 @@ class LogSaver:
         if not (self._segments or self._whole.exists or self.spool.path.exists()):
             return  # the program never ran
         if self._segments or not self._whole.exists:
-            counted = _Counted(self._all())
-            saved = self._store.save_chunks(counted, self._folder.whole_key)
-            end = self._segments[-1].end if self._segments else self._whole.end
-            whole = Whole(end, saved.size, counted.lines, exists=True)
-            self._store.save_bytes(whole.as_bytes(), self._folder.mark_key)
-            self._whole, self._segments = whole, []
+            self._make_whole(iter(()))
         for segment in self._folder.found():
             if segment.end <= self._whole.end:
                 self._store.delete(self._folder.segment_key(segment))
+
+    def _make_whole(self, more: Iterator[Piece]) -> None:
+        """Write the one plain file, of what is saved and ``more``."""
+        end = self._segments[-1].end if self._segments else self._whole.end
+
+        def chunks() -> Iterator[bytes]:
+            nonlocal end
+            yield from self._all()
+            for piece in more:
+                end = piece.end
+                yield piece.data
+
+        counted = _Counted(chunks())
+        saved = self._store.save_chunks(counted, self._folder.whole_key)
+        whole = Whole(end, saved.size, counted.lines, exists=True)
+        self._store.save_bytes(whole.as_bytes(), self._folder.mark_key)
+        self._whole, self._segments = whole, []
+
+    def _left(self, tail: Tail) -> Iterator[Piece]:
+        piece = self._pending
+        while piece is not None:
+            yield piece
+            piece = tail.next(final=True)
+
+    def _counted(self, raw: int) -> None:
+        self.count, self.size = self.count + 1, self.size + raw
 
     def _ready(self) -> Tail:
         """Where to go on: known after the first look at the store."""

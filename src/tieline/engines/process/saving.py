@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from tieline.engines.base import Listener
+from tieline.engines.base import Listener, Silent
 from tieline.engines.process.folders import Attempt, make_readable
+from tieline.engines.process.masks import tell_masks
 from tieline.engines.process.opening import open_artifacts, resolver_of
 from tieline.errors import Code, StepFailed, TielineError
 from tieline.model.plan import Plan, ProgramStep
@@ -33,6 +34,8 @@ def open_collector(
     resolver = values or resolver_of(plan)
     store = open_artifacts(plan, lambda: resolver)
     masker, short = masker_of(plan, resolver.sources)
+    if values is not None:
+        tell_masks(attempt, masker)
     if short and values is not None:
         listener.note(f"too short to be masked in what the job prints: {', '.join(short)}")
     return Collector(
@@ -43,7 +46,7 @@ def open_collector(
         outputs_enabled=plan.collect.outputs,
         logs_enabled=plan.collect.logs,
         interval=plan.collect.sync_interval,
-        echo=listener.output,
+        echo=None if isinstance(listener, Silent) else listener.output,
         redactor=masker.redactor,
     )
 
