@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+from tieline.steps.ahead import Ahead
 from tieline.steps.redaction import Redactor
 from tieline.steps.segments import LogFolder, Segment, Whole
 from tieline.steps.spools import CAP, Piece, Spool, Tail
@@ -106,8 +107,9 @@ class LogSaver:
                 end = piece.end
                 yield piece.data
 
-        counted = _Counted(chunks())
-        saved = self._store.save_chunks(counted, self._folder.whole_key)
+        with Ahead(chunks()) as ahead:
+            counted = _Counted(iter(ahead))
+            saved = self._store.save_chunks(counted, self._folder.whole_key)
         whole = Whole(end, saved.size, counted.lines, exists=True)
         self._store.save_bytes(whole.as_bytes(), self._folder.mark_key)
         self._whole, self._segments = whole, []
