@@ -29,8 +29,10 @@ def lines(count: int, secrets: list[str]) -> Iterator[tuple[bytes, bytes]]:
     texts = [" ".join(chance.choice(words) for _ in range(30)) for _ in range(997)]
     for number in range(count):
         head = f"2026-11-22T07:{number // 60 % 60:02}:{number % 60:02} INFO step {number} loss={chance.random():.5f} "
-        hidden = _form(secrets[number // SECRET_EVERY % len(secrets)], number) if number % SECRET_EVERY == 50 else ""
-        rest = f" {texts[number % len(texts)]}"[: max(0, LINE - 1 - len(head) - len(hidden))]
+        hidden = ""
+        if number % SECRET_EVERY == SECRET_EVERY // 2:
+            head, hidden = f"{number} ", _form(secrets[number // SECRET_EVERY % len(secrets)], number)
+        rest = f" {texts[number % len(texts)]}"[: LINE - 1 - len(head) - len(hidden)]
         yield f"{head}{hidden}{rest}\n".encode(), f"{head}{'***' if hidden else ''}{rest}\n".encode()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
 
 from tieline.app.home import HomeFolder
 from tieline.app.runs import attempt_prefix, folder_of, plan_of, store_of
@@ -79,7 +78,6 @@ class RunLogs:
     def _follower(self, program: str, attempt: int) -> Follower:
         folder = folder_of(self._home, self._run).attempt(attempt)
 
-        @cache
         def trusted() -> Callable[[], Redactor] | None:
             try:
                 masker, _ = masker_of(self._plan, resolver_of(self._plan).sources)

@@ -160,7 +160,7 @@ class Collector:
         """Try to save everything once: what failed, and how many files were not tried."""
         failures = []
         for saver in self._logs:
-            failure = _save_log(saver, limit)
+            failure = _save_log(saver, limit, lambda: False)
             if failure is not None:
                 failures.append(failure)
                 limit.told(False)
@@ -233,7 +233,7 @@ class Collector:
         if now < self._log_due:
             return min(LOG_WAITS[0], self._log_due - now)
         before = [(saver.count, saver.size) for saver in self._logs]
-        failures = [failure for saver in self._logs if (failure := _save_log(saver, None))]
+        failures = [failure for saver in self._logs if (failure := _save_log(saver, None, self._is_stopping))]
         if failures:
             self._log_trouble = str(failures[0].error)
             return self._log_retry.next()
@@ -263,14 +263,14 @@ class Collector:
         return any(worker.is_stopping for worker in self._savers)
 
 
-def _save_log(saver: LogSaver, limit: GivingUp | None) -> Failure | None:
+def _save_log(saver: LogSaver, limit: GivingUp | None, is_over: Callable[[], bool]) -> Failure | None:
     """Save all that a log has; ``limit`` is there at the end, when nobody writes any more."""
     before = saver.count
     try:
-        if limit is not None:
+        if limit is None:
+            saver.save_new(is_over)
+        else:
             saver.save_rest()
-        while saver.save(final=limit is not None):
-            pass
     except StoreTrouble as error:
         return Failure(f"the log of {saver.spool.name}", error)
     except OSError as error:

@@ -7,11 +7,12 @@ The stored log is the truth. What the spool gives ahead of it is remembered, so 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from os.path import exists
 from pathlib import Path
 
 from tieline.steps.log_reader import LogReader
 from tieline.steps.redaction import Redactor
-from tieline.steps.spools import Tail
+from tieline.steps.spools import Tail, emptied_mark
 
 KEPT = 1024 * 1024
 """Bytes given ahead of the store that are compared with it; of those before, the number counts."""
@@ -49,29 +50,30 @@ class Follower:
 
     def _begin(self) -> None:
         """Go on from the spool where the store ends, if that is possible."""
-        if self._spool is None or self._reader.raw_end is None or not self._spool.exists():
+        spool, start = self._spool, self._reader.raw_end
+        if spool is None or start is None or not exists(spool):
             return
-        redactor = self._trusted()
+        redactor = None if exists(emptied_mark(spool)) else self._trusted()
         if redactor is None:
             self._spool = None
-        elif self._reader.raw_end <= self._spool.stat().st_size:  # else it was emptied before
-            self._tail = Tail(self._spool, self._reader.raw_end, redactor)
+        else:
+            self._tail = Tail(spool, start, redactor)
 
     def _printed(self, tail: Tail) -> Iterator[bytes]:
+        """What is new in the spool. Where that is of no use any more, the store is read from the next look on."""
         try:
-            while (piece := tail.next()) and not tail.cuts:
+            while not self._is_lost and (piece := tail.next()) and not tail.cuts:
                 yield self._given(piece.data)
+            self._spool = None if tail.cuts else self._spool
         except OSError:  # it is not ours to read: the store has it too, a little later
-            self._leave(for_good=True)
-        if tail.cuts:  # from here on only who saves it knows how the offsets go on
-            self._leave(for_good=True)
-        elif self._spool is not None and not self._spool.exists():
-            self._leave(for_good=False)
-
-    def _leave(self, *, for_good: bool) -> None:
-        self._tail = None
-        if for_good:
             self._spool = None
+        if self._is_lost:
+            self._tail = None
+
+    @property
+    def _is_lost(self) -> bool:
+        """Whether the spool cannot be read on. Where it was emptied, only who saves it knows how offsets go on."""
+        return self._spool is None or not exists(self._spool) or exists(emptied_mark(self._spool))
 
     def _given(self, data: bytes) -> bytes:
         """Remember that this was given ahead of the store."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from tieline.steps.ahead import Ahead
 from tieline.steps.redaction import Redactor
 from tieline.steps.segments import LogFolder, Segment, Whole
-from tieline.steps.spools import CAP, Piece, Spool, Tail
+from tieline.steps.spools import CAP, Piece, Spool, Tail, emptied_mark
 from tieline.stores import Store, StoreTrouble
 
 MERGED = 32
@@ -36,6 +36,7 @@ class LogSaver:
         self.size = 0
         """How many raw bytes were in them."""
         self._tries_at_once = True
+        self._cuts_told = 0
 
     @property
     def cuts(self) -> int:
@@ -53,6 +54,7 @@ class LogSaver:
         is_old = self._pending is not None
         if self._pending is None:
             self._pending = tail.next(final=final)
+            self._tell_cuts(tail)
         piece = self._pending
         if piece is None:
             return False
@@ -66,11 +68,24 @@ class LogSaver:
                 self._merge()
         return is_old or piece.is_full
 
+    def save_new(self, is_over: Callable[[], bool]) -> None:
+        """Save what is there now. What comes meanwhile is left to the next time, or to :meth:`save_rest`, which sends
+        it only once; so is all the rest when ``is_over``."""
+        goal = self.size + self._ready().left
+        while self.save() and self.size < goal and not is_over():
+            continue
+
     def save_rest(self) -> None:
-        """Save what is left, for nobody writes any more: with all the rest in the one plain file, so that it is sent
-        only once. This is tried once; what it leaves undone is for :meth:`save`, which goes on from where it failed."""
+        """Save what is left, for nobody writes any more: all of it in the one plain file, so that it is sent only once.
+        That is tried once; if it fails, piece by piece, going on each time from where it failed."""
+        self._save_in_one()
+        while self.save(final=True):
+            continue
+
+    def _save_in_one(self) -> None:
         tail = self._ready()
         self._pending = self._pending or tail.next(final=True)
+        self._tell_cuts(tail)
         if self._pending is None or tail.cuts or not self._tries_at_once:
             return
         self._tries_at_once = False
@@ -119,6 +134,12 @@ class LogSaver:
         while piece is not None:
             yield piece
             piece = tail.next(final=True)
+
+    def _tell_cuts(self, tail: Tail) -> None:
+        if tail.cuts > self._cuts_told:
+            self._cuts_told = tail.cuts
+            with suppress(OSError):  # whoever follows sees for itself, in most cases
+                emptied_mark(self.spool.path).touch(mode=0o600)
 
     def _counted(self, raw: int) -> None:
         self.count, self.size = self.count + 1, self.size + raw

@@ -23,6 +23,12 @@ HOLD_SECONDS = 1.0
 """How much, and how long, of a line without an end is waited for while its writer lives."""
 
 
+def emptied_mark(spool: Path) -> Path:
+    """A file that is there from when the spool's saver has seen that it was emptied: only the saver knows since then
+    which raw offset the spool's first byte has."""
+    return spool.with_name(f"{spool.name}.emptied")
+
+
 @dataclass(frozen=True, slots=True)
 class Spool:
     """Where one program's stdout and stderr go. ``name``: main, init-…, sidecar-…; a plain file name."""
@@ -64,6 +70,14 @@ class Tail:
         self._waiting_since: float | None = None
         self.cuts = 0
         """How often the spool was emptied by the program itself."""
+
+    @property
+    def left(self) -> int:
+        """About how many raw bytes are there to be read. Raises OSError."""
+        try:
+            return self._path.stat().st_size - (self._read - self._base)
+        except FileNotFoundError:
+            return 0
 
     def next(self, *, final: bool = False) -> Piece | None:
         """What there is to give now, up to :data:`CAP`; None when nothing is.
