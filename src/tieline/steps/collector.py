@@ -21,7 +21,7 @@ from tieline.steps.log_saver import LogSaver
 from tieline.steps.output_saver import Failure, OutputSaver, Pass, Skipped
 from tieline.steps.redaction import Redactor, Unredacted
 from tieline.steps.retrying import Backoff, GivingUp, Patience
-from tieline.steps.spools import CAP, Spool, Tail
+from tieline.steps.spools import CAP, PORTION, Spool, Tail
 from tieline.steps.worker import Worker
 from tieline.stores import Store, StoreTrouble, Why, shown
 
@@ -218,7 +218,7 @@ class Collector:
         """Show what a program wrote up to now; whether there was any."""
         news = False
         try:
-            while self._echo is not None and (piece := tail.next(final=final)):
+            while self._echo is not None and (piece := tail.next(final=final, most=PORTION)):
                 self._echo(name, piece.data)
                 news = True
                 if not piece.is_full:

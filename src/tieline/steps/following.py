@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tieline.steps.log_reader import LogReader
 from tieline.steps.redaction import Redactor
-from tieline.steps.spools import Tail, emptied_mark
+from tieline.steps.spools import PORTION, Tail, emptied_mark
 
 KEPT = 1024 * 1024
 """Bytes given ahead of the store that are compared with it; of those before, the number counts."""
@@ -62,7 +62,7 @@ class Follower:
     def _printed(self, tail: Tail) -> Iterator[bytes]:
         """What is new in the spool. Where that is of no use any more, the store is read from the next look on."""
         try:
-            while not self._is_lost and (piece := tail.next()) and not tail.cuts:
+            while not self._is_lost and (piece := tail.next(most=PORTION)) and not tail.cuts:
                 yield self._given(piece.data)
             self._spool = None if tail.cuts else self._spool
         except OSError:  # it is not ours to read: the store has it too, a little later

@@ -8,7 +8,7 @@ from contextlib import suppress
 from tieline.steps.ahead import Ahead
 from tieline.steps.redaction import Redactor
 from tieline.steps.segments import LogFolder, Segment, Whole
-from tieline.steps.spools import CAP, Piece, Spool, Tail, emptied_mark
+from tieline.steps.spools import CAP, PORTION, Piece, Spool, Tail, emptied_mark
 from tieline.stores import Store, StoreTrouble
 
 MERGED = 32
@@ -133,7 +133,7 @@ class LogSaver:
         piece = self._pending
         while piece is not None:
             yield piece
-            piece = tail.next(final=True)
+            piece = tail.next(final=True, most=PORTION)
 
     def _tell_cuts(self, tail: Tail) -> None:
         if tail.cuts > self._cuts_told:
