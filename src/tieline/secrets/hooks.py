@@ -7,8 +7,7 @@ its beginning: with a thousand secrets it is as fast as with ten, and made in a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
 
 from tieline.secrets.needles import SHORTEST
 
@@ -32,21 +31,25 @@ def _cost(word: bytes) -> tuple[int, bytes]:
     return 3 * _COST[word[0]] + _COST[word[1]], word
 
 
-def around(data: bytes, found: Sequence[tuple[int, int, int]], reach: int) -> Iterator[tuple[int, int]]:
+def around(data: bytes, found: Iterable[tuple[int, int, int]], reach: int) -> Iterator[tuple[int, int]]:
     """The parts of the data that may have a needle in them, none twice, in their order: what is within ``reach`` of a
     hook that was found, on the same line."""
-    spans = [_line(data, start, end, reach) for _, start, end in found]
-    first = spans[0]
-    for before, span in pairwise(spans):
-        if span[0] < before[1]:
-            first = (first[0], max(first[1], span[1]))
-        else:
-            yield first
-            first = span
-    yield first
-
-
-def _line(data: bytes, start: int, end: int, reach: int) -> tuple[int, int]:
-    least, most = max(0, start - reach), end + reach
-    stop = data.find(b"\n", end, most)
-    return max(least, data.rfind(b"\n", least, start) + 1), most if stop < 0 else stop
+    begin, stop = -1, -1
+    for _, start, end in found:
+        if end + reach <= stop:
+            continue
+        least = start - reach if start > reach else 0
+        first = data.rfind(b"\n", least, start)
+        last = data.find(b"\n", end, end + reach)
+        if first < 0:
+            first = least
+        if last < 0:
+            last = min(end + reach, len(data))
+        if first < stop:
+            stop = max(stop, last)
+            continue
+        if begin >= 0:
+            yield begin, stop
+        begin, stop = first, last
+    if begin >= 0:
+        yield begin, stop

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -60,21 +60,20 @@ class Masker:
         """Where needles are, by their beginnings."""
         if self._hooks is None or not (hooks := self._hooks.find_matches_as_indexes(data)):
             return []
-        if len(hooks) * DENSE > len(data):
-            return self._all(data, 0, len(data))
-        return [match for start, end in around(data, hooks, self.longest) for match in self._all(data, start, end)]
+        parts = around(data, hooks, self.longest) if len(hooks) * DENSE < len(data) else ((0, len(data)),)
+        find = self._finding
+        found = [
+            (at + start, at + end) for at, stop in parts for _, start, end in find(data[at:stop], overlapping=True)
+        ]
+        found.sort()
+        return found
 
     @cached_property
-    def _automaton(self) -> BytesAhoCorasick | None:
+    def _finding(self) -> Callable[..., list[tuple[int, int, int]]]:
         """Finds the needles themselves. Made when the first hook is found: it takes a while."""
-        return _automaton(self._needles)
-
-    def _all(self, data: bytes, start: int, end: int) -> list[tuple[int, int]]:
-        if self._automaton is None:
-            return []
-        part = data[start:end] if start or end < len(data) else data
-        found = self._automaton.find_matches_as_indexes(part, overlapping=True)
-        return sorted((start + first, start + last) for _, first, last in found)
+        automaton = _automaton(self._needles)
+        assert automaton is not None, "there is no hook without a needle"  # noqa: S101
+        return automaton.find_matches_as_indexes
 
     def open_at(self, data: bytes) -> int:
         """From where on the end of the data may be the beginning of a needle; its length where it can't be."""
