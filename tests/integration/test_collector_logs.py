@@ -267,6 +267,19 @@ def test_a_gap_is_never_passed_over_in_silence(tmp_path: Path) -> None:
         all_of(store)
 
 
+def test_a_segment_that_was_cut_short_is_noticed_before_the_others_go(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    saver = LogSaver(store, "run/1", Spool("main", tmp_path / "spool"), Unredacted)
+    for line in (b"one\n", b"two\n"):
+        append(tmp_path / "spool", line)
+        drain(saver)
+    (tmp_path / "run/1/logs/main" / f"{0:020d}-{4:020d}.log").write_bytes(b"on")
+    with pytest.raises(StoreTrouble, match="2 bytes at the end of"):
+        saver.put_together()
+    assert not (tmp_path / "run/1/logs/main.log").exists()
+    assert len(LogFolder(store, "run/1", "main").found()) == 2
+
+
 def test_lines_are_counted(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     saver = LogSaver(store, "run/1", Spool("main", tmp_path / "spool"), Unredacted)

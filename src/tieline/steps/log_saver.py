@@ -9,7 +9,7 @@ from tieline.steps.ahead import Ahead
 from tieline.steps.redaction import Redactor
 from tieline.steps.segments import LogFolder, Segment, Whole
 from tieline.steps.spools import CAP, PORTION, Piece, Spool, Tail, emptied_mark
-from tieline.stores import Store, StoreTrouble
+from tieline.stores import Store, StoreTrouble, Why, shown
 
 MERGED = 32
 """So many small segments become one, so that a job of a month does not leave a million files."""
@@ -180,6 +180,10 @@ class LogSaver:
             while size and (data := stream.read(min(_CHUNK, size))):
                 size -= len(data)
                 yield data
+        if size:
+            raise StoreTrouble(
+                Why.BROKEN, f"{size} bytes at the end of {shown(key)!r} are missing", "see who writes there"
+            )
 
     def _read(self, key: str) -> bytes:
         with self._store.open(key) as stream:
