@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tieline.errors import Code, StepFailed, TielineError, nearest
+from tieline.steps.parallel import side_by_side
 from tieline.steps.paths import folder_inside
 from tieline.stores import FolderStore, Stat, Store, StoreTrouble, Why, shown
 
@@ -67,9 +68,16 @@ class Copier:
 
     def file(self, found: Stat, target: Path) -> None:
         """Copy one file; ``target`` is where it will be."""
+        self._count(self._fetch((found, target)))
+
+    def _fetch(self, wanted: tuple[Stat, Path]) -> Stat:
+        found, target = wanted
         if self._cancel is not None and self._cancel.is_set():
             raise StepFailed.of(Code.STOPPED, f"the run was stopped while copying from {self._name}")
         self._store.fetch_file(found.key, target)
+        return found
+
+    def _count(self, found: Stat) -> None:
         self.copied.files += 1
         self.copied.bytes += found.size
 
@@ -77,6 +85,11 @@ class Copier:
         """Copy what is in the folder ``top`` into ``target``, beside what is there."""
         self._not_into_itself(top, target)
         target.mkdir(parents=True, exist_ok=True)
+        for found in side_by_side(self._fetch, self._files(top, target), self._store.at_once):
+            self._count(found)
+
+    def _files(self, top: str, target: Path) -> Iterator[tuple[Stat, Path]]:
+        """The files of a folder, and where each goes. All else is made while it is met: a folder before its files."""
         left_out = ""
         for entry in self._store.walk(top):
             if left_out and entry.key.startswith(left_out):
@@ -86,7 +99,10 @@ class Copier:
                 left_out = entry.key + "/"
                 continue
             relative = entry.key[len(top) + 1 :] if top else entry.key
-            self._entry(entry, top, relative, target)
+            if entry.what == "file":
+                yield entry, target / relative
+            else:
+                self._other(entry, top, relative, target)
 
     def _not_into_itself(self, top: str, target: Path) -> None:
         place = _key_of(self._store, target)
@@ -104,12 +120,10 @@ class Copier:
             return True
         return entry.key.rpartition("/")[2] in self._without
 
-    def _entry(self, entry: Stat, top: str, relative: str, target: Path) -> None:
+    def _other(self, entry: Stat, top: str, relative: str, target: Path) -> None:
         place = target / relative
         if entry.what == "dir":
             folder_inside(target, relative).mkdir(exist_ok=True)  # a link that is there may not lead us out
-        elif entry.what == "file":
-            self.file(entry, place)
         elif entry.what == "link":
             text = self._link_text(entry, top)
             with suppress(FileNotFoundError):

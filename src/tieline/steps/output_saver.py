@@ -10,11 +10,12 @@ store then equals the folder. Nothing is ever removed when there is no such fold
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from tieline.steps.parallel import side_by_side
 from tieline.stores import FolderStore, Stat, Store, StoreTrouble, Why, settles_in, shown
 
 
@@ -47,6 +48,24 @@ class Pass:
     skipped: list[Skipped] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
+    def add(self, saved: Stat) -> None:
+        """One more file that the store has."""
+        self.files += 1
+        self.bytes += saved.size
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A file as the store has it. ``sha256``: None where another process saved it."""
+
+    size: int
+    mtime_ns: int
+    sha256: str | None = None
+
+    def is_of(self, entry: Stat) -> bool:
+        """Whether it is a copy of this file as it is now."""
+        return (self.size, self.mtime_ns) == (entry.size, entry.mtime_ns)
+
 
 @dataclass(slots=True)
 class _Seen:
@@ -63,7 +82,8 @@ class OutputSaver:
     def __init__(self, store: Store, prefix: str, folder: Path) -> None:
         self._store, self._folder = store, folder
         self._prefix = f"{prefix.strip('/')}/outputs".lstrip("/")
-        self._saved: dict[str, tuple[int, int]] | None = None
+        self._saved: dict[str, Copy] = {}
+        self._is_known = False
         self._listed: set[str] = set()  # of these, only a listing has told the time
 
     def save(self, *, over: Callable[[], bool], told: Callable[[bool], None], final: bool = False) -> Pass:
@@ -73,38 +93,54 @@ class OutputSaver:
         """
         done = Pass()
         try:
-            saved = self._known()
+            self._look_up()
             seen = self._look(done)
         except StoreTrouble as error:
             done.failures.append(Failure("the outputs", error))
             return done
-        for name, entry in seen.files.items():
-            if over():
-                done.left += 1
-            else:
-                self._file(name, entry, saved, done, told, final)
+
+        def wanted() -> Iterator[tuple[str, Stat]]:
+            for name, entry in seen.files.items():
+                if over():
+                    done.left += 1
+                elif self._is_saved(name, entry):
+                    done.add(entry)
+                else:
+                    yield name, entry
+
+        def put(item: tuple[str, Stat]) -> tuple[Stat, bool]:
+            return item[1], self._file(*item, done, final)
+
+        for entry, ok in side_by_side(put, wanted(), self._store.at_once):
+            told(ok)
+            if ok:
+                done.add(entry)
         for name in seen.empty:
             self._attempt(name, done, partial(self._store.make_dir, f"{self._prefix}/{name}"))
         if final and seen.exists and not done.failures and not done.left:
-            self._remove_others(seen, saved, done)
+            self._remove_others(seen, done)
         return done
 
-    def _known(self) -> dict[str, tuple[int, int]]:
-        """What the store has, by key: asked once, and kept true by every save."""
-        if self._saved is None:
-            self._saved = {entry.key: (entry.size, entry.mtime_ns) for entry in self._store.list(self._prefix)}
-            self._listed = set(self._saved)
-        return self._saved
+    def _look_up(self) -> None:
+        """Learn what the store has, by key: asked once, and kept true by every save."""
+        if not self._is_known:
+            found = {entry.key: Copy(entry.size, entry.mtime_ns) for entry in self._store.list(self._prefix)}
+            self._saved, self._listed, self._is_known = found, set(found), True
 
-    def _is_the_same(self, key: str, entry: Stat, saved: dict[str, tuple[int, int]]) -> bool:
-        """Whether the store has this very file. A bucket's listing tells when the copy was written, and not the file's
-        own time: where that alone differs, the copy is asked itself, once, before all of it is sent again."""
-        known, now = saved.get(key), (entry.size, entry.mtime_ns)
-        if known is not None and known != now and known[0] == entry.size and key in self._listed:
+    def _is_saved(self, name: str, entry: Stat) -> bool:
+        """Whether the store has this very file, as far as that is known here."""
+        known = self._saved.get(f"{self._prefix}/{name}")
+        return known is not None and known.is_of(entry)
+
+    def _is_the_same(self, key: str, entry: Stat) -> bool:
+        """The same, asked of the store where a listing is all that is known: a bucket's tells when the copy was
+        written, and not the file's own time, so the copy is asked, once, before all of it is sent again."""
+        known = self._saved.get(key)
+        if known is not None and known.size == entry.size and key in self._listed:
             self._listed.discard(key)
             found = self._store.stat(key)
-            known = saved[key] = (found.size, found.mtime_ns) if found is not None else (-1, 0)
-        return known == now
+            known = self._saved[key] = Copy(found.size, found.mtime_ns) if found is not None else Copy(-1, 0)
+        return known is not None and known.is_of(entry)
 
     def _look(self, done: Pass) -> _Seen:
         """Walk the folder; what cannot be saved is noted in ``done``."""
@@ -133,31 +169,18 @@ class OutputSaver:
             held.add(_parent(folder))
         return seen
 
-    def _file(
-        self,
-        name: str,
-        entry: Stat,
-        saved: dict[str, tuple[int, int]],
-        done: Pass,
-        told: Callable[[bool], None],
-        final: bool,
-    ) -> None:
+    def _file(self, name: str, entry: Stat, done: Pass, final: bool) -> bool:
+        """Save one file; whether that could be done. For any thread."""
         key = f"{self._prefix}/{name}"
-        if saved.get(key) != (entry.size, entry.mtime_ns):
-            if final:
-                time.sleep(settles_in(entry.mtime_ns))
+        if final and (wait := settles_in(entry.mtime_ns)):
+            time.sleep(wait)
 
-            def put() -> None:
-                if not self._is_the_same(key, entry, saved):
-                    copy = self._store.save_file(self._folder / entry.key, key)
-                    saved[key] = (copy.size, copy.mtime_ns)
+        def put() -> None:
+            if not self._is_the_same(key, entry):
+                copy = self._store.save_file(self._folder / entry.key, key, digest=True)
+                self._saved[key] = Copy(copy.size, copy.mtime_ns, copy.sha256)
 
-            ok = self._attempt(name, done, put)
-            told(ok)
-            if not ok:
-                return
-        done.files += 1
-        done.bytes += entry.size
+        return self._attempt(name, done, put)
 
     def _attempt(self, name: str, done: Pass, action: Callable[[], None]) -> bool:
         """Do ``action``, and once more after what is in its way in the store, and no output any more, is gone."""
@@ -186,7 +209,7 @@ class OutputSaver:
                 self._store.delete(place)
                 return
 
-    def _remove_others(self, seen: _Seen, saved: dict[str, tuple[int, int]], done: Pass) -> None:
+    def _remove_others(self, seen: _Seen, done: Pass) -> None:
         """Remove from the store what the job itself removed."""
         wanted = {f"{self._prefix}/{name}" for name in (*seen.files, *seen.empty)}
         folders = {folder for key in wanted for folder in _parents(key)}
@@ -195,7 +218,7 @@ class OutputSaver:
                 keep = folders | wanted if entry.what == "dir" else wanted
                 if entry.key not in keep:
                     self._store.delete(entry.key)
-                    saved.pop(entry.key, None)
+                    self._saved.pop(entry.key, None)
         except StoreTrouble as error:
             done.failures.append(Failure("what the job removed", error))
 

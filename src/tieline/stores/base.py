@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
@@ -67,11 +67,15 @@ class Stat:
     what: What = "file"
     link: str = ""
     points_to: str | None = None
+    tag: str = field(default="", compare=False)
+    """Where it is not empty: another one for every version of the contents."""
+    sha256: str | None = field(default=None, compare=False)
+    """In hex, where it was asked for (:meth:`Store.fetch_file`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What was saved. ``sha256`` in hex: None where the bytes did not pass through memory, or nobody asked for it.
+    """What was saved. ``sha256`` in hex: None where nobody asked for it, and it would have cost a reading of its own.
 
     ``mtime_ns`` is the modification time that the copy carries. A file that was written so recently that a later
     write could carry the same time is stamped one nanosecond earlier, so that whoever compares size and time
@@ -84,10 +88,16 @@ class Saved:
 
 
 class Store(Protocol):
-    """Files by key. Every method raises :class:`StoreTrouble`, and nothing else, when the store fails."""
+    """Files by key. Every method raises :class:`StoreTrouble`, and nothing else, when the store fails.
+
+    Any number of threads may use one. ``at_once``: so many files are best saved, or fetched, side by side.
+    """
+
+    at_once: int
 
     def save_file(self, local: Path, key: str, *, digest: bool = False) -> Saved:
-        """Save a copy atomically: readers find the old file or the new one, whole. ``digest``: say its SHA-256.
+        """Save a copy atomically: readers find the old file or the new one, whole. ``digest``: say its SHA-256, and
+        make sure that the store has these very bytes.
 
         The time of modification and the executable bit are kept where the store can. A local file that is not
         there (any more) is a plain ``FileNotFoundError``; one that cannot be read is :attr:`Why.SOURCE`.
@@ -120,8 +130,9 @@ class Store(Protocol):
     def open(self, key: str, offset: int = 0) -> BinaryIO:
         """Open a file for reading from ``offset``."""
 
-    def fetch_file(self, key: str, local: Path) -> Stat:
-        """Copy a file here, atomically, with its time and permission bits; ``local``'s folder must exist."""
+    def fetch_file(self, key: str, local: Path, *, digest: bool = False) -> Stat:
+        """Copy a file here, atomically, with its time and permission bits; ``local``'s folder must exist. ``digest``:
+        say its SHA-256."""
 
     def delete(self, prefix: str) -> None:
         """Delete a file, or a folder and all that is in it; fine when there is nothing.

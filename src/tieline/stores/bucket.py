@@ -2,7 +2,7 @@
 
 **Whole.** An object appears when all of it has been sent, or not at all; a large one goes in parts, which are given up
 when the sending fails. (Parts that a killed process leaves are invisible, and only the bucket's own lifecycle rules
-remove them.) After each save the server is asked for the size that it has.
+remove them.) What counts as proof that the server has it: see :mod:`tieline.stores.sending`.
 
 **One version.** What is read in several ranges comes from one object, or is an error.
 
@@ -12,11 +12,13 @@ and permission bits are kept beside the object, as the metadata ``tieline``.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -26,28 +28,34 @@ import obstore
 from tieline.stores import answers, listing
 from tieline.stores.base import Saved, Stat, StoreTrouble, Why, key_parts, shown
 from tieline.stores.beneath import closing
+from tieline.stores.budget import Budget
 from tieline.stores.clients import Opened
 from tieline.stores.copying import settles_in
-from tieline.stores.local import open_source, write_part
+from tieline.stores.fetching import all_of, in_parts, only
+from tieline.stores.listing import FILE_MODE
+from tieline.stores.local import open_source, put_here
 from tieline.stores.names import key_of, object_name
-from tieline.stores.reading import PART, ObjectReader, Version, ranges
-from tieline.stores.sending import Sent, pieces, write_with_holes
+from tieline.stores.reading import PART, Fetch, ObjectReader, Version
+from tieline.stores.sending import MOST_PARTS, Sender, Sent, Unlike, pieces, read_all, write_with_holes
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, ObjectMeta
 
 KEPT = "tieline"
-AT_ONCE = 4
-"""Parts of one object that are sent or fetched at the same time."""
-_MOST_PARTS = 9_000  # S3 takes 10,000
+MEMORY = 64 * 1024 * 1024
+"""Bytes of files that are in memory at once, not counting the library's own copies."""
 _PAGE = 1_000
 
 
 class BucketStore:
     """A :class:`tieline.stores.base.Store`. ``prefix``: where in the bucket its root is."""
 
+    at_once = 16
+
     def __init__(self, opened: Opened, prefix: str = "") -> None:
         self._client, self._server = opened.client, opened.server
+        self._memory = Budget(MEMORY)
+        self._sender = Sender(opened.client, opened.checks, lambda name: self._open(name, self._key(name)))
         self._root = "/".join(key_parts(prefix))
         self._marked: set[str] = set()
         self._foreign: dict[str, str] = {}  # objects that a listing told by a name that we would not have given
@@ -58,15 +66,17 @@ class BucketStore:
     # --- saving
 
     def save_file(self, local: Path, key: str, *, digest: bool = False) -> Saved:
-        """See :class:`tieline.stores.base.Store`."""
+        """See :class:`tieline.stores.base.Store`. The digest is always told: it is what the sending is checked by."""
+        del digest
         name = self._name(key)
         with closing(open_source(local)) as source:
             before = os.fstat(source)
+            size, mode = before.st_size, before.st_mode
             mtime_ns = before.st_mtime_ns - (1 if settles_in(before.st_mtime_ns) else 0)
-            sent = Sent(pieces(source, before.st_size, local), digest=digest)
-            kept = {KEPT: listing.keeping(mtime_ns, before.st_mode)}
-            self._send(name, sent, before.st_size, kept, key)
-        return Saved(sent.size, mtime_ns, sent.sha256 if digest else None)
+            if size <= PART:
+                with self._memory.taking(2 * size):
+                    return self._save(name, read_all(source, size, local), key, mtime_ns, mode)
+            return self._save_parts(name, Sent(pieces(source, size, local)), size, key, mtime_ns, mode)
 
     def save_bytes(self, data: bytes, key: str) -> Saved:
         """See :class:`tieline.stores.base.Store`."""
@@ -74,39 +84,26 @@ class BucketStore:
 
     def save_chunks(self, chunks: Iterable[bytes], key: str) -> Saved:
         """See :class:`tieline.stores.base.Store`."""
-        name, sent = self._name(key), Sent(iter(chunks), digest=True)
-        first: list[bytes] = []
-        for chunk in sent:
+        name, now = self._name(key), time.time_ns()
+        rest, first, size = iter(chunks), list[bytes](), 0
+        for chunk in rest:
             first.append(chunk)
-            if sent.size > PART:
-                break
-        size = sent.size
-        meta = self._send(name, chain(first, sent), size if size <= PART else PART * _MOST_PARTS, {}, key, sent)
-        return Saved(sent.size, _written(meta), sent.sha256)
+            size += len(chunk)
+            if size > PART:
+                return self._save_parts(name, Sent(chain(first, rest)), PART * MOST_PARTS, key, now, FILE_MODE)
+        return self._save(name, b"".join(first), key, now, FILE_MODE)
 
-    def _send(
-        self, name: str, chunks: Iterable[bytes], most: int, kept: dict[str, str], key: str, sent: Sent | None = None
-    ) -> ObjectMeta:
-        """Send chunks of ``most`` bytes in all, in one request or in parts, and ask for what has arrived."""
-        counted = sent or cast(Sent, chunks)
+    def _save(self, name: str, data: bytes, key: str, mtime_ns: int, mode: int) -> Saved:
+        """Save what is small, in one request."""
+        sha256 = hashlib.sha256(data).hexdigest()
         with self._told("save", key):
-            if most <= PART:
-                obstore.put(self._client, name, b"".join(chunks), attributes=kept, use_multipart=False)
-            else:
-                size = PART if sent else max(PART, -(-most // _MOST_PARTS))
-                parts = iter(chunks)
-                obstore.put(
-                    self._client, name, parts, attributes=kept, use_multipart=True, chunk_size=size,
-                    max_concurrency=AT_ONCE,
-                )  # fmt: skip
-            meta = obstore.head(self._client, name)
-        if meta["size"] != counted.size:
-            raise StoreTrouble(
-                Why.BROKEN,
-                f"cannot save {self._shown(key)}: {counted.size} bytes were sent, and the server has {meta['size']}",
-                "see whether something else writes there",
-            )
-        return meta
+            self._sender.whole(name, data, {KEPT: listing.keeping(mtime_ns, mode, sha256)}, sha256)
+        return Saved(len(data), mtime_ns, sha256)
+
+    def _save_parts(self, name: str, sent: Sent, size: int, key: str, mtime_ns: int, mode: int) -> Saved:
+        with self._memory.taking(self._memory.most), self._told("save", key):
+            self._sender.parts(name, sent, size, {KEPT: listing.keeping(mtime_ns, mode)})
+        return Saved(sent.size, mtime_ns, sent.sha256)
 
     # --- looking
 
@@ -161,7 +158,7 @@ class BucketStore:
         key = self._key(meta["path"])
         if f"{self._root}/{object_name(key)}".lstrip("/") != meta["path"]:
             self._foreign[key] = meta["path"]
-        return Stat(key, meta["size"], _written(meta), listing.FILE_MODE)
+        return _plain(key, meta)
 
     # --- reading
 
@@ -170,17 +167,14 @@ class BucketStore:
         key_parts(key)
         with self._told("read", key):
             name = self._place(key)
-            result, first = self._first(name, offset)
-        fetch = self._range_of(name, key)
-        reader = ObjectReader(_version(result), fetch, first, offset)
-        return cast(BinaryIO, io.BufferedReader(reader, 128 * 1024))
+            return self._open(name, key, offset)
 
-    def _first(self, name: str, offset: int) -> tuple[GetResult, bytes]:
-        """What the object is, and the first bytes that are wanted of it."""
+    def _open(self, name: str, key: str, offset: int = 0) -> BinaryIO:
         result = self._get(name, {"range": (offset, offset + PART)} if offset else {})
-        if result.meta["size"] <= PART or offset:
-            return result, bytes(result.bytes())
-        return result, b""
+        is_here = result.meta["size"] <= PART or offset
+        first = memoryview(result.bytes() if is_here else b"")
+        reader = ObjectReader(_version(result), self._range_of(name, key), first, offset)
+        return cast(BinaryIO, io.BufferedReader(reader, 128 * 1024))
 
     def _get(self, name: str, options: GetOptions) -> GetResult:
         try:
@@ -201,18 +195,16 @@ class BucketStore:
         with self._told("list", ""):
             return [self._entry(meta) for meta in islice(self._objects(""), most)]
 
-    def _range_of(self, name: str, key: str) -> Callable[[int, int, Version], bytes]:
+    def _range_of(self, name: str, key: str) -> Fetch:
         """Fetches ranges of one object, and only of the version that it was."""
 
-        def fetch(start: int, end: int, version: Version) -> bytes:
-            options: GetOptions = {"range": (start, end)}
-            if version.tag is not None and not version.tag.startswith("W/"):
-                options["if_match"] = version.tag
+        def fetch(start: int, end: int, version: Version) -> memoryview:
+            options: GetOptions = {**only(version.tag), "range": (start, end)}
             with self._told("read", key):
                 result = obstore.get(self._client, name, options=options)
                 if _version(result) != version:
                     raise self._changed(key)
-                data = bytes(result.bytes())
+                data = memoryview(result.bytes())
             if len(data) != end - start:
                 raise self._changed(key)
             return data
@@ -224,41 +216,28 @@ class BucketStore:
             Why.CHANGED, f"cannot read {self._shown(key)}: it was written anew meanwhile", "try again", ""
         )
 
-    def fetch_file(self, key: str, local: Path) -> Stat:
+    def fetch_file(self, key: str, local: Path, *, digest: bool = False) -> Stat:
         """See :class:`tieline.stores.base.Store`."""
         key_parts(key)
         with self._told("read", key):
             name = self._place(key)
             result = self._get(name, {})
-            found, version = _stat(key, result), _version(result)
-            small = bytes(result.bytes()) if version.size <= PART else None
-        if small is not None and len(small) != version.size:
-            raise self._changed(key)
+        found, size = _stat(key, result), result.meta["size"]
+        with self._memory.taking(2 * size if size <= PART else self._memory.most):
+            if size > PART:
+                return self._fetch_parts(name, result, found, local, digest)
+            kept = listing.kept_digest(result.attributes.get(KEPT))
+            with self._told("read", key):
+                data = all_of(self._client, name, result, kept)
+            if digest:
+                found = replace(found, sha256=kept or hashlib.sha256(data).hexdigest())
+            put_here(local, found, lambda target: write_with_holes(target, 0, data))
+            return found
 
-        def fill(target: int) -> None:
-            if small is not None:
-                write_with_holes(target, 0, small)
-            else:
-                self._fetch_parts(target, version, self._range_of(name, key))
-            os.ftruncate(target, version.size)
-            os.fchmod(target, found.mode)
-            os.utime(target, ns=(found.mtime_ns, found.mtime_ns))
-
-        with closing(os.open(local.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as folder:
-            write_part(folder, local.name, 0o600, fill)
-        return found
-
-    @staticmethod
-    def _fetch_parts(target: int, version: Version, fetch: Callable[[int, int, Version], bytes]) -> None:
-        def one(place: tuple[int, int]) -> None:
-            write_with_holes(target, place[0], fetch(*place, version))
-
-        pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="tieline-fetch")
-        try:
-            for _ in pool.map(one, ranges(version.size)):
-                pass
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    def _fetch_parts(self, name: str, result: GetResult, found: Stat, local: Path, digest: bool) -> Stat:
+        fetch = self._range_of(name, found.key)
+        told = put_here(local, found, lambda target: in_parts(target, _version(result), fetch, digest=digest))
+        return replace(found, sha256=told)
 
     # --- changing
 
@@ -324,6 +303,8 @@ class BucketStore:
         """Tell what the library raises as a :class:`StoreTrouble`; nothing of its own words is in it."""
         try:
             yield
+        except Unlike as error:
+            raise self._damaged(doing, key, error) from None
         except (obstore.exceptions.BaseError, FileNotFoundError, UnicodeError) as error:
             better = self._asked_again(error, key)
             raise answers.trouble(better, doing, self._shown(key), self._server) from None
@@ -342,6 +323,13 @@ class BucketStore:
         except (obstore.exceptions.BaseError, OSError) as again:
             return error if isinstance(again, FileNotFoundError) else again
         return error
+
+    def _damaged(self, doing: str, key: str, error: Unlike) -> StoreTrouble:
+        return StoreTrouble(
+            Why.BROKEN,
+            f"cannot {doing} {self._shown(key)}: {error}",
+            "try again; if that does not help, something on the way to the server, or there, changes what passes",
+        )
 
     def _no_path(self, doing: str, key: str) -> StoreTrouble:
         return StoreTrouble(
@@ -365,5 +353,9 @@ def _version(result: GetResult) -> Version:
 
 def _stat(key: str, result: GetResult) -> Stat:
     meta = result.meta
-    plain = Stat(key, meta["size"], _written(meta), listing.FILE_MODE)
-    return listing.kept(plain, result.attributes.get(KEPT))
+    return listing.kept(_plain(key, meta), result.attributes.get(KEPT))
+
+
+def _plain(key: str, meta: ObjectMeta) -> Stat:
+    tag = meta["e_tag"] or ""
+    return Stat(key, meta["size"], _written(meta), listing.FILE_MODE, tag=f"{tag} {meta['version'] or ''}".strip())

@@ -33,7 +33,7 @@ _RETRIES = 2  # of the library's own: `steps.retrying` decides
 _NOBODY = '{"client_email": "", "private_key_id": "", "private_key": "", "disable_oauth": true}'
 """A key of nobody: without one, the library would look for this machine's, and then ask the metadata service."""
 _UNAVOIDABLE = {
-    "s3": ("AWS_SERVER_SIDE_ENCRYPTION", "AWS_CHECKSUM_ALGORITHM"),
+    "s3": ("AWS_SERVER_SIDE_ENCRYPTION",),
     "gcs": ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_BEARER_TOKEN"),
     "azure": ("AZURE_ENCRYPTION_KEY", "AZURE_STORAGE_ENCRYPTION_KEY"),
 }
@@ -41,10 +41,12 @@ _UNAVOIDABLE = {
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A client, and whom its messages are about."""
+    """A client, and whom its messages are about. ``checks``: whether the server compares what it gets with the SHA-256
+    that comes with it."""
 
     client: Client
     server: Server
+    checks: bool = False
 
 
 def open_client(access: ObjectStore, secrets: Mapping[str, Secret]) -> Opened:
@@ -154,13 +156,14 @@ def _s3(access: ObjectStore, secrets: Mapping[str, Secret]) -> Opened:
         "disable_tagging": False,
         "disable_bulk_delete": False,
         "conditional_put": "etag",
+        "checksum_algorithm": "SHA256",
     }
     login = _s3_login(access, secrets) if _logs_in(access) else None
     client = S3Store(
         access.bucket, config=config, client_options=_options(access, endpoint), retry_config=_retries(),
         credential_provider=login,
     )  # fmt: skip
-    return Opened(client, _server(access, endpoint, "secret-access-key"))
+    return Opened(client, _server(access, endpoint, "secret-access-key"), checks=True)
 
 
 def _s3_login(access: ObjectStore, secrets: Mapping[str, Secret]) -> Any:

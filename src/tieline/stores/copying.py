@@ -92,7 +92,7 @@ def _through_memory(source: int, target: int, start: int, end: int) -> int:
     return position - start
 
 
-def write_all(target: int, data: bytes, position: int) -> None:
+def write_all(target: int, data: bytes | memoryview, position: int) -> None:
     """Write all of ``data`` at ``position``: one call may write less than it was given."""
     view = memoryview(data)
     while view:

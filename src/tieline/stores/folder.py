@@ -21,20 +21,22 @@ import shutil
 import stat as modes
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from tieline.stores.base import Saved, Stat, StoreTrouble, Why, key_parts, shown
 from tieline.stores.beneath import closing, leaves, open_folder, resolve
-from tieline.stores.copying import CHUNK, copy_contents, settles_in, sync_file_system, write_all
-from tieline.stores.local import open_source, write_part
+from tieline.stores.copying import copy_contents, settles_in, sync_file_system, write_all
+from tieline.stores.local import open_source, sha256_of, write_part
 from tieline.stores.reasons import trouble
 from tieline.stores.walking import describe, unfinished, walk
 
 T = TypeVar("T")
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _RIGHTS = 0o777
+_HUGE = 4 * 1024**3
 
 
 class FolderStore:
@@ -42,6 +44,8 @@ class FolderStore:
 
     That way a disk that is not mounted is noticed, and a ``subPath`` is empty until then, as on Kubernetes.
     """
+
+    at_once = 1  # a disk gains nothing by more, and a copy inside the kernel takes no time of ours
 
     def __init__(self, root: Path, *, base: Path | None = None, read_only: bool = False) -> None:
         self.root = root
@@ -59,8 +63,9 @@ class FolderStore:
 
             def fill(target: int) -> Saved:
                 size = copy_contents(source, target, before.st_size)
+                sha256 = sha256_of(target) if digest and not _is_hole(before) else None
                 os.utime(target, ns=(before.st_atime_ns, mtime_ns))
-                return Saved(size, mtime_ns, _sha256(target) if digest else None)
+                return Saved(size, mtime_ns, sha256)
 
             return self._write(key, before.st_mode & _RIGHTS | 0o600, fill)
 
@@ -125,20 +130,21 @@ class FolderStore:
             stream.seek(offset)
             return stream
 
-    def fetch_file(self, key: str, local: Path) -> Stat:
+    def fetch_file(self, key: str, local: Path, *, digest: bool = False) -> Stat:
         """See :class:`tieline.stores.base.Store`."""
         parts = key_parts(key)
         with self._told(f"copy to {shown(str(local))!r} from", key), closing(self._open(parts)) as source:
             found = os.fstat(source)
 
-            def fill(target: int) -> None:
+            def fill(target: int) -> str | None:
                 copy_contents(source, target, found.st_size)
                 os.fchmod(target, found.st_mode & _RIGHTS)
                 os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
+                return sha256_of(target) if digest else None
 
             with closing(os.open(local.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as folder:
-                write_part(folder, local.name, 0o600, fill)
-            return describe(self.root, parts, found)
+                sha256 = write_part(folder, local.name, 0o600, fill)
+            return replace(describe(self.root, parts, found), sha256=sha256)
 
     def delete(self, prefix: str) -> None:
         """See :class:`tieline.stores.base.Store`."""
@@ -233,9 +239,6 @@ class FolderStore:
             raise trouble(error, doing, repr(shown(path))) from error
 
 
-def _sha256(descriptor: int) -> str:
-    digest, position = hashlib.sha256(), 0
-    while data := os.pread(descriptor, CHUNK, position):
-        digest.update(data)
-        position += len(data)
-    return digest.hexdigest()
+def _is_hole(found: os.stat_result) -> bool:
+    """Whether next to nothing of a huge file is on the disk: to digest its zeros would take hours."""
+    return found.st_size > _HUGE and found.st_blocks * 512 * 16 < found.st_size

@@ -7,6 +7,7 @@ object ``name/``; the library tells that one without the slash, as if it were an
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from tieline.stores.base import Stat
 MARKER = ".tieline-folder"
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
 """Of what says nothing about its rights."""
+_DIGEST = re.compile(r"\A\d+ \d+ ([0-9a-f]{64})\Z")
 
 
 def folder(key: str) -> Stat:
@@ -83,7 +85,8 @@ def _order(entry: Stat) -> bytes:
 
 def kept(entry: Stat, said: str | None) -> Stat:
     """The file with the time and rights that were kept beside the object (see :func:`keeping`), if any were."""
-    mtime, _, mode = (said or "").partition(" ")
+    mtime, _, rest = (said or "").partition(" ")
+    mode = rest.partition(" ")[0]
     if not (mtime.isascii() and mtime.isdigit() and mode.isascii() and mode.isdigit()):
         return entry
     try:
@@ -92,6 +95,13 @@ def kept(entry: Stat, said: str | None) -> Stat:
         return entry
 
 
-def keeping(mtime_ns: int, mode: int) -> str:
-    """What is kept beside an object: the file's time of modification and permission bits."""
-    return f"{mtime_ns} {mode & 0o777:o}"
+def kept_digest(said: str | None) -> str | None:
+    """The SHA-256 that was kept beside the object; None where none was."""
+    found = _DIGEST.search(said or "")
+    return found[1] if found else None
+
+
+def keeping(mtime_ns: int, mode: int, sha256: str | None = None) -> str:
+    """What is kept beside an object: the file's time of modification and permission bits, and its digest, where that
+    was known before it was sent."""
+    return f"{mtime_ns} {mode & 0o777:o}{f' {sha256}' if sha256 else ''}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import stat as modes
@@ -10,8 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from tieline.stores.base import StoreTrouble, Why, shown
+from tieline.stores.base import Stat, StoreTrouble, Why, shown
 from tieline.stores.beneath import closing
+from tieline.stores.copying import CHUNK
 
 T = TypeVar("T")
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -37,6 +39,20 @@ def open_source(local: Path) -> int:
     )
 
 
+def put_here(local: Path, like: Stat, fill: Callable[[int], T]) -> T:
+    """Make a local file by :func:`write_part`, with another's size, time and permission bits."""
+
+    def fill_all(target: int) -> T:
+        result = fill(target)
+        os.ftruncate(target, like.size)
+        os.fchmod(target, like.mode)
+        os.utime(target, ns=(like.mtime_ns, like.mtime_ns))
+        return result
+
+    with closing(os.open(local.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as folder:
+        return write_part(folder, local.name, 0o600, fill_all)
+
+
 def write_part(folder: int, name: str, mode: int, fill: Callable[[int], T]) -> T:
     """Write a file beside its place, then rename it there; whatever goes wrong, nothing of it stays."""
     part = f".tieline-{secrets.token_hex(8)}.part"
@@ -50,3 +66,12 @@ def write_part(folder: int, name: str, mode: int, fill: Callable[[int], T]) -> T
             os.unlink(part, dir_fd=folder)
         raise
     return result
+
+
+def sha256_of(descriptor: int) -> str:
+    """The digest of an open file, in hex."""
+    digest, position = hashlib.sha256(), 0
+    while data := os.pread(descriptor, CHUNK, position):
+        digest.update(data)
+        position += len(data)
+    return digest.hexdigest()

@@ -5,7 +5,9 @@ came from.
 from __future__ import annotations
 
 import io
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 PART = 8 * 1024 * 1024
@@ -21,17 +23,17 @@ class Version:
     written_ns: int
 
 
-Fetch = Callable[[int, int, Version], bytes]
+Fetch = Callable[[int, int, Version], memoryview]
 """The bytes of a range (start, end) of exactly that version; raises StoreTrouble where it is another one by now."""
 
 
 class ObjectReader(io.RawIOBase):
     """The bytes of an object from ``offset`` on. ``first``: those that are here already."""
 
-    def __init__(self, version: Version, fetch: Fetch, first: bytes, offset: int) -> None:
+    def __init__(self, version: Version, fetch: Fetch, first: memoryview, offset: int) -> None:
         super().__init__()
         self._version, self._fetch = version, fetch
-        self._here, self._taken = memoryview(first), 0
+        self._here, self._taken = first, 0
         self._next = offset + len(first)
 
     def readable(self) -> bool:
@@ -42,7 +44,7 @@ class ObjectReader(io.RawIOBase):
         """See :class:`io.RawIOBase`."""
         if self._taken == len(self._here) and self._next < self._version.size:
             end = min(self._next + PART, self._version.size)
-            self._here, self._taken = memoryview(self._fetch(self._next, end, self._version)), 0
+            self._here, self._taken = self._fetch(self._next, end, self._version), 0
             self._next = end
         count = min(len(buffer), len(self._here) - self._taken)
         buffer[:count] = self._here[self._taken : self._taken + count]
@@ -53,3 +55,18 @@ class ObjectReader(io.RawIOBase):
 def ranges(size: int) -> Iterator[tuple[int, int]]:
     """The ranges that an object of this size is fetched in."""
     return ((start, min(start + PART, size)) for start in range(0, size, PART))
+
+
+def in_order(size: int, fetch: Callable[[int, int], memoryview], at_once: int) -> Iterator[memoryview]:
+    """What ``fetch`` gives for each range of an object, in order; so many are asked for at the same time."""
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix="tieline-fetch")
+    asked: deque[Future[memoryview]] = deque()
+    try:
+        for start, end in ranges(size):
+            asked.append(pool.submit(fetch, start, end))
+            if len(asked) > at_once:
+                yield asked.popleft().result()
+        while asked:
+            yield asked.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
