@@ -21,19 +21,22 @@ from tieline.steps.log_saver import LogSaver
 from tieline.steps.output_saver import Failure, OutputSaver, Pass, Skipped
 from tieline.steps.redaction import Redactor, Unredacted
 from tieline.steps.retrying import Backoff, GivingUp, Patience
-from tieline.steps.spools import Spool, Tail
+from tieline.steps.spools import CAP, PORTION, Spool, Tail
 from tieline.steps.worker import Worker
 from tieline.stores import Store, StoreTrouble, Why, shown
 
 Echo = Callable[[str, bytes], None]
 """Called with the name of a log and its next, redacted, bytes."""
 
-ECHO_WAITS = (0.1, 0.5)
-LOG_WAITS = (0.25, 2.0)
+ECHO_WAITS = (0.1, 0.25)
+LOG_WAITS = (0.25, 10.0)
+"""Between two looks at the logs; and at most between two saves, while a program goes on printing."""
+LOG_GROWTH, FAST_GROWTH = 1.25, 4.0
+"""So many times as long is the wait after each save; where much was to be saved, soon larger pieces are better."""
 OUTPUT_WAIT = 1.0
 REST = 3.0
-TICK = 0.1
 """After a look at the outputs, at least so many times what it took passes before the next."""
+TICK = 0.1
 RETRY_WAITS = (0.5, 30.0)
 
 
@@ -79,7 +82,8 @@ class Collector:
         self._savers: list[Worker] = []
         self._last = Pass()
         self._log_retry, self._output_retry = Backoff(*RETRY_WAITS), Backoff(*RETRY_WAITS)
-        self._log_wait, self._output_wait = LOG_WAITS[0], min(OUTPUT_WAIT, max(interval, 0.0))
+        self._log_wait, self._log_due = LOG_WAITS[0], 0.0
+        self._output_wait = min(OUTPUT_WAIT, max(interval, 0.0))
         self._echo_wait = ECHO_WAITS[0]
         self._log_trouble = self._output_trouble = ""
 
@@ -102,6 +106,7 @@ class Collector:
 
     def poke(self) -> None:
         """Look now, instead of at the next moment that was planned."""
+        self._log_due = 0.0
         for worker in self._all_workers():
             worker.poke()
 
@@ -170,7 +175,7 @@ class Collector:
         """Try to save everything once: what failed, and how many files were not tried."""
         failures = []
         for saver in self._logs:
-            failure = _save_log(saver, limit)
+            failure = _save_log(saver, limit, lambda: False)
             if failure is not None:
                 failures.append(failure)
                 limit.told(False)
@@ -228,7 +233,7 @@ class Collector:
         """Show what a program wrote up to now; whether there was any."""
         news = False
         try:
-            while self._echo is not None and (piece := tail.next(final=final)):
+            while self._echo is not None and (piece := tail.next(final=final, most=PORTION)):
                 self._echo(name, piece.data)
                 news = True
                 if not piece.is_full:
@@ -238,14 +243,23 @@ class Collector:
         return news
 
     def _log_step(self) -> float:
-        failures = [failure for saver in self._logs if (failure := _save_log(saver, None))]
+        """Save what is new, but not too often: a line that comes after a silence at once, those after it together."""
+        now = time.monotonic()
+        if now < self._log_due:
+            return min(LOG_WAITS[0], self._log_due - now)
+        before = [(saver.count, saver.size) for saver in self._logs]
+        failures = [failure for saver in self._logs if (failure := _save_log(saver, None, self._is_stopping))]
         if failures:
             self._log_trouble = str(failures[0].error)
             return self._log_retry.next()
         self._log_trouble = ""
         self._log_retry.reset()
-        self._log_wait = min(self._log_wait * 1.25, LOG_WAITS[1])
-        return self._log_wait
+        after = [(saver.count, saver.size) for saver in self._logs]
+        if after != before:
+            grown = sum(size for _, size in after) - sum(size for _, size in before)
+            self._log_wait = min(self._log_wait * (FAST_GROWTH if grown >= CAP else LOG_GROWTH), LOG_WAITS[1])
+            self._log_due = time.monotonic() + self._log_wait
+        return LOG_WAITS[0]
 
     def _output_step(self) -> float:
         if self._outputs is None:
@@ -272,12 +286,14 @@ def _waited(seconds: float, limit: GivingUp) -> bool:
     return not limit.is_over
 
 
-def _save_log(saver: LogSaver, limit: GivingUp | None) -> Failure | None:
+def _save_log(saver: LogSaver, limit: GivingUp | None, is_over: Callable[[], bool]) -> Failure | None:
     """Save all that a log has; ``limit`` is there at the end, when nobody writes any more."""
     before = saver.count
     try:
-        while saver.save(final=limit is not None):
-            pass
+        if limit is None:
+            saver.save_new(is_over)
+        else:
+            saver.save_rest()
     except StoreTrouble as error:
         return Failure(f"the log of {saver.spool.name}", error)
     except OSError as error:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from tieline.engines.base import Listener
+from tieline.engines.base import Listener, Silent
 from tieline.engines.process.folders import Attempt, make_readable
+from tieline.engines.process.masks import tell_masks
 from tieline.engines.process.opening import open_artifacts, resolver_of
 from tieline.errors import Code, StepFailed, TielineError
 from tieline.model.access import ObjectStore
@@ -41,6 +42,8 @@ def open_collector(
     resolver = values or resolver_of(plan)
     store = open_artifacts(plan, lambda: resolver)
     masker, short = masker_of(plan, resolver.sources)
+    if values is not None:
+        tell_masks(attempt, masker)
     if short and values is not None:
         listener.note(f"too short to be masked in what the job prints: {', '.join(short)}")
     return Collector(
@@ -51,7 +54,7 @@ def open_collector(
         outputs_enabled=plan.collect.outputs,
         logs_enabled=plan.collect.logs,
         interval=plan.collect.sync_interval,
-        echo=listener.output,
+        echo=None if isinstance(listener, Silent) else listener.output,
         redactor=masker.redactor,
         patience=patience,
     )
