@@ -40,7 +40,7 @@ class Way:
     def put(self, size: int) -> Path:
         """A file that is in the bucket."""
         local = self.file(size)
-        self.bucket.real.save_file(local, "f")
+        self.bucket.real.save_file(local, "f", settled=True)
         return local
 
     def fetched(self, wanted: Path) -> None:
@@ -127,27 +127,17 @@ def test_what_is_damaged_on_its_way_there_is_not_taken_for_saved(way: Way, what:
     way.sent(size)
 
 
-CUT_OFF = "an answer that is short and says so: nothing is kept beside a large object that tells its size"
-GARBLED = "nothing is kept beside a large object that tells its digest"
-TRIMMED = "what is asked for again is trimmed to the size that the first answer said"
-
-
-def known(reason: str) -> pytest.MarkDecorator:
-    """What is not right yet."""
-    return pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)
-
-
 @pytest.mark.parametrize(
     ("what", "size", "times"),
     [
-        pytest.param(What.SHORTER_ANSWER, SMALL, 1, marks=known(TRIMMED)),
+        (What.SHORTER_ANSWER, SMALL, 1),
         (What.SHORTER_ANSWER, SMALL, None),
-        pytest.param(What.SHORTER_ANSWER, LARGE, 1, marks=known(CUT_OFF)),
+        (What.SHORTER_ANSWER, LARGE, 1),
         (What.SHORTER_ANSWER, 2 * LARGE, 1),
         (What.FLIP_ANSWER, SMALL, 1),
         (What.FLIP_ANSWER, SMALL, None),
         (What.FLIP_ANSWER, LARGE, 1),
-        pytest.param(What.FLIP_ANSWER, LARGE, None, marks=known(GARBLED)),
+        (What.FLIP_ANSWER, LARGE, None),
     ],
 )
 def test_what_is_damaged_on_its_way_here_is_not_taken_for_fetched(

@@ -177,7 +177,7 @@ class OutputSaver:
 
         def put() -> None:
             if not self._is_the_same(key, entry):
-                copy = self._store.save_file(self._folder / entry.key, key, digest=True)
+                copy = self._store.save_file(self._folder / entry.key, key, digest=True, settled=final)
                 self._saved[key] = Copy(copy.size, copy.mtime_ns, copy.sha256)
 
         return self._attempt(name, done, put)

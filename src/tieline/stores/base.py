@@ -99,9 +99,9 @@ class Store(Protocol):
 
     at_once: int
 
-    def save_file(self, local: Path, key: str, *, digest: bool = False) -> Saved:
+    def save_file(self, local: Path, key: str, *, digest: bool = False, settled: bool = False) -> Saved:
         """Save a copy atomically: readers find the old file or the new one, whole. ``digest``: say its SHA-256, and
-        make sure that the store has these very bytes.
+        make sure that the store has these very bytes. ``settled``: nobody writes the file any more.
 
         The time of modification and the executable bit are kept where the store can. A local file that is not
         there (any more) is a plain ``FileNotFoundError``; one that cannot be read is :attr:`Why.SOURCE`.

@@ -17,7 +17,7 @@ import io
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -30,10 +30,10 @@ from tieline.stores.base import Saved, Stat, StoreTrouble, Why, key_parts, shown
 from tieline.stores.beneath import closing
 from tieline.stores.budget import Budget
 from tieline.stores.clients import Opened
-from tieline.stores.copying import settles_in
-from tieline.stores.fetching import all_of, in_parts, only
+from tieline.stores.copying import CHUNK, settles_in
+from tieline.stores.fetching import all_of, has_size, in_parts, only
 from tieline.stores.listing import FILE_MODE
-from tieline.stores.local import open_source, put_here
+from tieline.stores.local import open_source, put_here, sha256_of
 from tieline.stores.names import key_of, object_name
 from tieline.stores.reading import PART, Fetch, ObjectReader, Version
 from tieline.stores.sending import MOST_PARTS, Sender, Sent, Unlike, pieces, read_all, write_with_holes
@@ -45,6 +45,9 @@ KEPT = "tieline"
 MEMORY = 64 * 1024 * 1024
 """Bytes of files that are in memory at once, not counting the library's own copies."""
 _PAGE = 1_000
+RESTS = 2_000_000_000
+"""Nanoseconds after which a file that was written is at rest, as far as that can be known: it is digested first, so
+that the object carries its digest."""
 
 
 class BucketStore:
@@ -65,7 +68,7 @@ class BucketStore:
 
     # --- saving
 
-    def save_file(self, local: Path, key: str, *, digest: bool = False) -> Saved:
+    def save_file(self, local: Path, key: str, *, digest: bool = False, settled: bool = False) -> Saved:
         """See :class:`tieline.stores.base.Store`. The digest is always told: it is what the sending is checked by."""
         del digest
         name = self._name(key)
@@ -76,11 +79,22 @@ class BucketStore:
             if size <= PART:
                 with self._memory.taking(2 * size):
                     return self._save(name, read_all(source, size, local), key, mtime_ns, mode)
-            return self._save_parts(name, Sent(pieces(source, size, local)), size, key, mtime_ns, mode)
+            known = sha256_of(source) if settled or time.time_ns() - before.st_mtime_ns > RESTS else None
+            while True:
+                sent, kept = Sent(pieces(source, size, local)), listing.keeping(mtime_ns, mode, known)
+                saved = self._save_parts(name, sent, size, key, kept, mtime_ns)
+                if known in (None, saved.sha256):
+                    return saved
+                known = None  # it is being written after all: once more, without a digest that is none of it
 
     def save_bytes(self, data: bytes, key: str) -> Saved:
         """See :class:`tieline.stores.base.Store`."""
-        return self.save_chunks((data,), key)
+        if len(data) <= PART:
+            return self._save(self._name(key), data, key, time.time_ns(), FILE_MODE)
+        kept = listing.keeping(time.time_ns(), FILE_MODE, hashlib.sha256(data).hexdigest())
+        whole = memoryview(data)
+        chunks = (bytes(whole[place : place + CHUNK]) for place in range(0, len(data), CHUNK))
+        return self._save_parts(self._name(key), Sent(chunks), len(data), key, kept, time.time_ns())
 
     def save_chunks(self, chunks: Iterable[bytes], key: str) -> Saved:
         """See :class:`tieline.stores.base.Store`."""
@@ -90,20 +104,31 @@ class BucketStore:
             first.append(chunk)
             size += len(chunk)
             if size > PART:
-                return self._save_parts(name, Sent(chain(first, rest)), PART * MOST_PARTS, key, now, FILE_MODE)
+                kept = listing.keeping(now, FILE_MODE)
+                return self._save_parts(name, Sent(chain(first, rest)), PART * MOST_PARTS, key, kept, now)
         return self._save(name, b"".join(first), key, now, FILE_MODE)
 
     def _save(self, name: str, data: bytes, key: str, mtime_ns: int, mode: int) -> Saved:
         """Save what is small, in one request."""
         sha256 = hashlib.sha256(data).hexdigest()
-        with self._told("save", key):
+        with self._told("save", key), self._undone(name):
             self._sender.whole(name, data, {KEPT: listing.keeping(mtime_ns, mode, sha256)}, sha256)
         return Saved(len(data), mtime_ns, sha256)
 
-    def _save_parts(self, name: str, sent: Sent, size: int, key: str, mtime_ns: int, mode: int) -> Saved:
-        with self._memory.taking(self._memory.most), self._told("save", key):
-            self._sender.parts(name, sent, size, {KEPT: listing.keeping(mtime_ns, mode)})
+    def _save_parts(self, name: str, sent: Sent, size: int, key: str, kept: str, mtime_ns: int) -> Saved:
+        with self._memory.taking(self._memory.most), self._told("save", key), self._undone(name):
+            self._sender.parts(name, sent, size, {KEPT: kept})
         return Saved(sent.size, mtime_ns, sent.sha256)
+
+    @contextmanager
+    def _undone(self, name: str) -> Iterator[None]:
+        """An object that is not what was sent goes: whoever asks for it would take it for saved."""
+        try:
+            yield
+        except Unlike:
+            with suppress(obstore.exceptions.BaseError, OSError):  # that it is damaged is what people are told
+                self._remove([name])
+            raise
 
     # --- looking
 
@@ -171,8 +196,10 @@ class BucketStore:
 
     def _open(self, name: str, key: str, offset: int = 0) -> BinaryIO:
         result = self._get(name, {"range": (offset, offset + PART)} if offset else {})
-        is_here = result.meta["size"] <= PART or offset
-        first = memoryview(result.bytes() if is_here else b"")
+        if result.meta["size"] <= PART and not offset:
+            first = all_of(self._client, name, result, listing.kept_digest(result.attributes.get(KEPT)))
+        else:
+            first = memoryview(result.bytes() if offset else b"")
         reader = ObjectReader(_version(result), self._range_of(name, key), first, offset)
         return cast(BinaryIO, io.BufferedReader(reader, 128 * 1024))
 
@@ -212,9 +239,8 @@ class BucketStore:
         return fetch
 
     def _changed(self, key: str) -> StoreTrouble:
-        return StoreTrouble(
-            Why.CHANGED, f"cannot read {self._shown(key)}: it was written anew meanwhile", "try again", ""
-        )
+        told = f"cannot read {self._shown(key)}: it was written anew meanwhile"
+        return StoreTrouble(Why.CHANGED, told, "try again", "")
 
     def fetch_file(self, key: str, local: Path, *, digest: bool = False) -> Stat:
         """See :class:`tieline.stores.base.Store`."""
@@ -223,21 +249,29 @@ class BucketStore:
             name = self._place(key)
             result = self._get(name, {})
         found, size = _stat(key, result), result.meta["size"]
-        with self._memory.taking(2 * size if size <= PART else self._memory.most):
+        kept = listing.kept_digest(result.attributes.get(KEPT))
+        with self._memory.taking(2 * size if size <= PART else self._memory.most), self._told("read", key):
             if size > PART:
-                return self._fetch_parts(name, result, found, local, digest)
-            kept = listing.kept_digest(result.attributes.get(KEPT))
-            with self._told("read", key):
-                data = all_of(self._client, name, result, kept)
-            if digest:
-                found = replace(found, sha256=kept or hashlib.sha256(data).hexdigest())
+                return self._fetch_parts(name, result, found, kept, local, digest)
+            data = all_of(self._client, name, result, kept)
+            sha256 = (kept or hashlib.sha256(data).hexdigest()) if digest else None
+            found = replace(found, size=len(data), sha256=sha256)
             put_here(local, found, lambda target: write_with_holes(target, 0, data))
             return found
 
-    def _fetch_parts(self, name: str, result: GetResult, found: Stat, local: Path, digest: bool) -> Stat:
-        fetch = self._range_of(name, found.key)
-        told = put_here(local, found, lambda target: in_parts(target, _version(result), fetch, digest=digest))
-        return replace(found, sha256=told)
+    def _fetch_parts(
+        self, name: str, result: GetResult, found: Stat, kept: str | None, local: Path, digest: bool
+    ) -> Stat:
+        fetch, version = self._range_of(name, found.key), _version(result)
+        has_size(self._client, name, version)
+
+        def fill(target: int) -> str | None:
+            sha256 = in_parts(target, version, fetch, digest=digest or kept is not None)
+            if kept not in (None, sha256):
+                raise Unlike("it is not what was saved: its SHA-256 is another one")
+            return sha256
+
+        return replace(found, sha256=put_here(local, found, fill))
 
     # --- changing
 

@@ -27,17 +27,28 @@ _NOTHING = memoryview(b"")
 def all_of(client: Client, name: str, result: GetResult, sha256: str | None) -> memoryview:
     """All of an object of which a GET has been answered. ``sha256``: what it is said to have. Raises the library's
     errors, and :class:`Unlike`."""
-    data = _bytes(result)
-    if _agrees(data, plain_tag(result.meta["e_tag"]), sha256):
+    data, tag = _bytes(result), plain_tag(result.meta["e_tag"])
+    if sha256 is None and not is_md5(tag):
+        has_size(client, name, Version(len(data), result.meta["e_tag"], 0))
+        return data
+    if _agrees(data, tag, sha256):
         return data
     again = _bytes(obstore.get(client, name, options=only(result.meta["e_tag"])))
-    if _agrees(again, plain_tag(result.meta["e_tag"]), sha256):
+    if _agrees(again, tag, sha256):
         return again
     if sha256 is not None:
         raise Unlike("it is not what was saved: its SHA-256 is another one")
     if again != data:
         raise Unlike("it arrives damaged")
     return data
+
+
+def has_size(client: Client, name: str, version: Version) -> None:
+    """Make sure that the answer to a GET told the object's own size, and not what something on the way made of it.
+    Raises as :func:`all_of`."""
+    meta = obstore.head(client, name)
+    if meta["e_tag"] == version.tag and meta["size"] != version.size:
+        raise Unlike("it did not arrive whole")
 
 
 def only(tag: str | None) -> GetOptions:

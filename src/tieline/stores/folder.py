@@ -55,8 +55,9 @@ class FolderStore:
     def __repr__(self) -> str:
         return f"FolderStore({str(self.root)!r})"
 
-    def save_file(self, local: Path, key: str, *, digest: bool = False) -> Saved:
+    def save_file(self, local: Path, key: str, *, digest: bool = False, settled: bool = False) -> Saved:
         """See :class:`tieline.stores.base.Store`."""
+        del settled
         with closing(open_source(local)) as source, self._told("save", key):
             before = os.fstat(source)
             mtime_ns = before.st_mtime_ns - (1 if settles_in(before.st_mtime_ns) else 0)
