@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tieline.app.background import start_background
 from tieline.app.delivering import Deliverer, Told
@@ -16,6 +16,10 @@ from tieline.errors import TielineError
 from tieline.model.notification import Delivery, Notification
 from tieline.model.plan import Step
 from tieline.model.run import Run
+
+if TYPE_CHECKING:
+    from tieline.steps.collector import Collected
+    from tieline.steps.meter import Meter
 
 PATIENCE = 10.0
 """Seconds after its end that a run's process waits until everybody was told."""
@@ -75,3 +79,9 @@ class Announcer:
 
     def note(self, message: str) -> None:
         self._inner.note(message)
+
+    def moving(self, what: str, meter: Meter | None) -> None:
+        self._inner.moving(what, meter)
+
+    def saved(self, collected: Collected) -> None:
+        self._inner.saved(collected)

@@ -128,7 +128,7 @@ def _to_its_end(accepted: Accepted, listener: Listener, progress: Progress, stop
         ended: Run = carry_out(accepted, listener, stopping.controls)
     finally:
         progress.close()
-    for line in summary(ended, accepted.plan, colour=has_colour(sys.stderr)):
+    for line in summary(ended, accepted.plan, progress.collected, colour=has_colour(sys.stderr)):
         say(line)
     return ended
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
+from tieline.steps.manifest import Entry, digest_of
 from tieline.steps.redaction import Redactor
 from tieline.steps.segments import LogFolder, Segment, Whole
 from tieline.steps.spools import CAP, Piece, Spool, Tail
-from tieline.stores import Store, StoreTrouble
+from tieline.stores import Saved, Store, StoreTrouble
 
 MERGED = 32
 """So many small segments become one, so that a job of a month does not leave a million files."""
@@ -32,6 +33,8 @@ class LogSaver:
         self._segments: list[Segment] = []
         self.count = 0
         """How many segments this saver has saved."""
+        self.saved: Saved | None = None
+        """The one plain file, where this saver put it together."""
 
     @property
     def cuts(self) -> int:
@@ -42,6 +45,11 @@ class LogSaver:
     def lines(self) -> int:
         """How many lines the log has; known once it is put together."""
         return self._whole.lines
+
+    @property
+    def whole_key(self) -> str | None:
+        """Where the one plain file is; None as long as there is none."""
+        return self._folder.whole_key if self._whole.exists else None
 
     def save(self, *, final: bool = False) -> bool:
         """Save the next piece; whether more is there at once. ``final``: to the end, for nobody writes any more."""
@@ -73,6 +81,7 @@ class LogSaver:
             end = self._segments[-1].end if self._segments else self._whole.end
             whole = Whole(end, saved.size, counted.lines, exists=True)
             self._store.save_bytes(whole.as_bytes(), self._folder.mark_key)
+            self.saved = saved
             self._whole, self._segments = whole, []
         for segment in self._folder.found():
             if segment.end <= self._whole.end:
@@ -118,6 +127,20 @@ class LogSaver:
     def _read(self, key: str) -> bytes:
         with self._store.open(key) as stream:
             return stream.read()
+
+
+def log_entries(store: Store, savers: Iterable[LogSaver], prefix: str) -> Iterator[Entry]:
+    """The logs that are put together, as the manifest tells them. Raises StoreTrouble."""
+    for saver in savers:
+        key, saved = saver.whole_key, saver.saved
+        if key is None:
+            continue
+        if saved is None:  # another process put it together
+            found = store.stat(key)
+            size, sha256 = digest_of(store, key)
+            saved = Saved(size, found.mtime_ns if found is not None else 0, sha256)
+        path = key[len(prefix.strip("/")) :].lstrip("/")
+        yield Entry(path, saved.size, saved.sha256, saved.mtime_ns, saved.mtime_ns)
 
 
 class _Counted:

@@ -14,6 +14,7 @@ from tieline.model.run import Outcome, Status
 from tieline.secrets.masking import masker_of
 from tieline.secrets.resolve import Resolver
 from tieline.steps.collector import Collector
+from tieline.steps.meter import Meter
 from tieline.steps.spools import Spool
 
 ABANDONING = 5.0
@@ -59,14 +60,19 @@ def save_all(collector: Collector, plan: Plan, outcome: Outcome, listener: Liste
     """Save what is left. The outcome itself when all is saved; else the failure to save, which hides no success."""
     if plan.collect.outputs:
         make_readable(Path(plan.layout.context_path), Path(plan.layout.outputs_path))
+    meter = Meter()
+    listener.moving("saving outputs", meter)
     try:
-        collected = collector.finish()
+        collected = collector.finish(meter=meter)
     except Exception as error:
         return not_saved(error, outcome)
+    finally:
+        listener.moving("", None)
     for skipped in collected.skipped:
         listener.note(f"not saved: {skipped.name}: {skipped.reason}")
     for note in collected.notes:
         listener.note(note)
+    listener.saved(collected)
     return outcome
 
 
