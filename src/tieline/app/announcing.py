@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -52,14 +53,21 @@ class Announcer:
                 start_background(self._accepted.home)
 
     def finish(self, given_up: Callable[[], bool] = lambda: False) -> list[Notification]:
-        """Wait until everybody was told who is to be told of this run, for :data:`PATIENCE` seconds; who was not."""
+        """Wait until everybody was told who is to be told of this run: :data:`PATIENCE` seconds, and only as long as
+        somebody can be told within them; who was not."""
         self._deliverer.wake()
-        until = time.monotonic() + PATIENCE
+        until, last = time.monotonic() + PATIENCE, datetime.now(UTC) + timedelta(seconds=PATIENCE)
         while left := self._left():
-            if time.monotonic() >= until or given_up() or not self._delivers:
+            if time.monotonic() >= until or given_up() or not self._delivers or self._are_later(left, last):
                 break
             time.sleep(PAUSE)
         return left
+
+    def _are_later(self, left: Sequence[Notification], last: datetime) -> bool:
+        """Whether the next try of every one comes after ``last``."""
+        due = {channel.digest: channel.due_at for channel in self._accepted.record.outbox.waiting()}
+        times = [max(one.next_at, due.get(one.channel, one.next_at)) for one in left]
+        return all(one.state is Delivery.PENDING for one in left) and min(times) > last
 
     def _left(self) -> list[Notification]:
         states = (Delivery.PENDING, Delivery.SENDING)
