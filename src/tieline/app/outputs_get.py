@@ -110,6 +110,12 @@ class _Getter:
 
     def __call__(self, found: Stat, target: Path) -> None:
         path = found.key[len(self._prefix) + 1 :]
+        if target.is_dir() and not target.is_symlink():
+            raise StepFailed.of(
+                Code.FETCH_FAILED,
+                f"{shown(path)!r} cannot be put at {shown(str(target))!r}: a folder is there",
+                "take it away, or name another folder with --to",
+            )
         for turn in range(1, TURNS + 1):
             try:
                 self._bring(found, self._manifest.entries.get(path), target)
