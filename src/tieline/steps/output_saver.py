@@ -117,22 +117,14 @@ class OutputSaver:
             done.failures.append(Failure("the outputs", error))
             return done
 
-        def wanted() -> Iterator[tuple[str, Stat]]:
-            for name, entry in seen.files.items():
-                if over():
-                    done.left += 1
-                elif self._is_saved(name, entry, final):
-                    done.add(entry)
-                else:
-                    yield name, entry
-
-        def put(item: tuple[str, Stat]) -> tuple[Stat, bool]:
-            return item[1], self._file(*item, done, final)
-
         if meter is not None:
             sizes = [entry.size for name, entry in seen.files.items() if not self._is_saved(name, entry, final)]
             meter.begin(len(sizes), sum(sizes))
-        for entry, ok in side_by_side(put, wanted(), self._store.at_once):
+        for entry, ok in side_by_side(
+            lambda item: (item[1], self._file(*item, done, final)),
+            self._wanted(seen, done, over, final),
+            self._store.at_once,
+        ):
             told(ok)
             if ok:
                 done.add(entry)
@@ -145,6 +137,16 @@ class OutputSaver:
             self._remove_others(seen, done)
         self._keep(done)
         return done
+
+    def _wanted(self, seen: _Seen, done: Pass, over: Callable[[], bool], final: bool) -> Iterator[tuple[str, Stat]]:
+        """The files that are to be saved, or at least to be compared, as long as there is time."""
+        for name, entry in seen.files.items():
+            if over():
+                done.left += 1
+            elif self._is_saved(name, entry, final):
+                done.add(entry)
+            else:
+                yield name, entry
 
     def _keep(self, done: Pass) -> None:
         """Write the manifest, where there is something new and it is time for it."""
