@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from tieline.steps.meter import Meter
 from tieline.steps.paths import folder_inside
 from tieline.stores import FolderStore, Stat, Store, StoreTrouble, Why, shown
 from tieline.stores.local import digest_here
-from tieline.stores.reading import Fetch, Version, side_by_side
+from tieline.stores.reading import in_order
 from tieline.stores.sending import write_with_holes
 from tieline.stores.walking import PART as UNFINISHED
 
@@ -206,10 +206,11 @@ class _Getter:
             self._meter.add(have)
             with self._counts:
                 self.fetched.went_on += have
-            rest = Version(entry.size - have, None, 0)
-            for start, piece in side_by_side(rest, self._ranges(found.key, have), RANGES_AT_ONCE):
-                write_with_holes(descriptor, have + start, piece)
+            place = have
+            for piece in in_order(entry.size - have, self._ranges(found.key, have), RANGES_AT_ONCE):
+                write_with_holes(descriptor, place, piece)
                 digest.update(piece)
+                place += len(piece)
                 self._meter.add(len(piece))
             kept = self._store.stat(found.key) or found
             os.ftruncate(descriptor, entry.size)
@@ -217,11 +218,10 @@ class _Getter:
             os.utime(descriptor, ns=(kept.mtime_ns, kept.mtime_ns))
         return replace(kept, size=entry.size, sha256=digest.hexdigest())
 
-    def _ranges(self, key: str, offset: int) -> Fetch:
+    def _ranges(self, key: str, offset: int) -> Callable[[int, int], memoryview]:
         """Ranges of what is behind ``offset``. They may come from two versions: the digest of all tells."""
 
-        def fetch(start: int, end: int, version: Version) -> memoryview:
-            del version
+        def fetch(start: int, end: int) -> memoryview:
             if self._cancel.is_set():
                 raise StepFailed.of(Code.STOPPED, f"stopped in the middle of {shown(key)!r}")
             with self._store.open(key, offset + start) as stream:
