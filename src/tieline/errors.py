@@ -74,6 +74,7 @@ class Code(StrEnum):
     RUN_ACTIVE = "run-active"
     BAD_TRANSITION = "bad-transition"
     STORE_FAILED = "store-failed"
+    DAMAGED = "damaged"
     HOME_UNUSABLE = "home-unusable"
     USAGE = "usage"
     INTERNAL = "internal"
@@ -185,6 +186,12 @@ class StoreFailed(TielineError):
     """Saving to, or reading from, the artifacts store failed."""
 
     exit_code = 73
+
+
+class Damaged(StoreFailed):
+    """A store does not have what was saved to it."""
+
+    exit_code = 76
 
 
 class RecordError(TielineError):

@@ -51,7 +51,8 @@ def test_steps_notices_and_places_are_said(cli: Cli) -> None:
     assert "[init-prep] preparing\n" in done.err
     run = cli.runs()[0]
     outputs = cli.home / "artifacts" / run["uuid"] / "attempt-1" / "outputs"
-    assert f"{outputs} (1 file, 5 B)" in done.err
+    assert f"{outputs} (1 file, 5 B, all checked)" in done.err
+    assert f"{outputs.with_name('logs')} (1 line)" in done.err
     assert (outputs / "note.txt").read_text() == "hello"
     assert done.out == ""
 

@@ -144,8 +144,14 @@ def test_outputs_are_listed(past: Cli) -> None:
         "plots/a.svg",
     ]
     assert past("runs", "outputs", "list", "good", "--tree").out.splitlines() == [
-        "model  (2 B)", "plots/", "  a.svg  (3 B)", "  deep/",
-    ]  # fmt: skip
+        "├── model             2 B",
+        "└── plots/            3 B  1 file",
+        "    ├── a.svg         3 B",
+        "    └── deep/         0 B  empty",
+    ]
+    assert past("runs", "outputs", "list", "good", "--tree").err == "2 files, 5 B\n"
+    plain = past("runs", "outputs", "list", "good", "--tree", PYTHONIOENCODING="ascii", PYTHONUTF8="0").out
+    assert [line.split(" ")[0] for line in plain.splitlines()] == ["|--", "`--", "", ""]
     files = {item["path"]: item for item in past("runs", "outputs", "list", "good", "-o", "json").data}
     assert (files["model"]["what"], files["model"]["size"], files["plots"]["what"]) == ("file", 2, "dir")
     assert "has no outputs" in past("runs", "outputs", "list", "bad").err

@@ -35,7 +35,9 @@ from tieline.model.plan import Plan, Step
 from tieline.model.run import Event, Run, Status
 from tieline.runs.locks import RunLock
 from tieline.runs.record import Record
+from tieline.steps.collector import Collected
 from tieline.steps.log_reader import read_logs
+from tieline.steps.meter import Meter
 
 PATIENCE = 60.0
 
@@ -105,6 +107,12 @@ class Told:
 
     def note(self, message: str) -> None:
         self.notes.append(message)
+
+    def moving(self, what: str, meter: Meter | None) -> None:
+        del what, meter
+
+    def saved(self, collected: Collected) -> None:
+        self.collected = collected
 
 
 class ProcessHandle:

@@ -30,6 +30,8 @@ from tieline.model.run import Run
 from tieline.runs.record import Record
 from tieline.secrets.names import Resource
 from tieline.secrets.secret import Secret
+from tieline.steps.collector import Collected
+from tieline.steps.meter import Meter
 
 PATIENCE = 60.0
 LOOK = """\
@@ -111,6 +113,12 @@ class Told:
 
     def note(self, message: str) -> None:
         self.notes.append(message)
+
+    def moving(self, what: str, meter: Meter | None) -> None:
+        del what, meter
+
+    def saved(self, collected: Collected) -> None:
+        self.collected = collected
 
 
 @dataclass

@@ -11,6 +11,7 @@ import pytest
 
 from servers import buckets
 from tieline.steps.log_saver import LogSaver
+from tieline.steps.manifest import Keeper
 from tieline.steps.output_saver import OutputSaver
 from tieline.steps.redaction import Unredacted
 from tieline.steps.spools import Spool
@@ -32,8 +33,11 @@ def folder(tmp_path: Path) -> Path:
 
 def save(store: Store, folder: Path) -> None:
     """What a collector that was just started does at the end."""
-    done = OutputSaver(store, "run", folder).save(over=lambda: False, told=lambda _: None, final=True)
+    keeper = Keeper(store, "run")
+    saver = OutputSaver(store, "run", folder, keeper)
+    done = saver.save(over=lambda: False, told=lambda _: None, final=True)
     assert (done.failures, done.left) == ([], 0)
+    keeper.write(saver.complete(), complete=True)
 
 
 def read(store: Store, name: str) -> bytes:
@@ -46,11 +50,11 @@ def test_a_new_collector_sends_nothing_that_is_there(store: Store, folder: Path)
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(name)
     save(store, folder)
-    before = {entry.key: entry.mtime_ns for entry in store.list()}
+    before = {entry.key: entry.mtime_ns for entry in store.list("run/outputs")}
     time.sleep(1.1)  # a bucket's clock has seconds
     (folder / "a").write_text("b")  # the same size
     save(store, folder)
-    after = {entry.key: entry.mtime_ns for entry in store.list()}
+    after = {entry.key: entry.mtime_ns for entry in store.list("run/outputs")}
 
     assert read(store, "a") == b"b"
     assert [key for key in after if after[key] != before[key]] == ["run/outputs/a"]
@@ -70,7 +74,7 @@ def test_a_log_of_many_parts_is_put_together(store: Store, tmp_path: Path) -> No
     saver.save_rest()
     saver.put_together()
     assert len(before) >= 2
-    assert {entry.key for entry in store.list()} == {"run/logs/main.log", "run/logs/main/whole.json"}
+    assert {entry.key for entry in store.list("run/outputs")} == {"run/logs/main.log", "run/logs/main/whole.json"}
     with store.open("run/logs/main.log") as stream:
         assert stream.read() == spool.read_bytes()
     assert saver.lines == 300_001

@@ -50,9 +50,9 @@ def counting(place: Place) -> list[str]:
     saves: list[str] = []
     save = place.store.save_file
 
-    def counted(local: Path, key: str, *, digest: bool = False) -> Saved:
+    def counted(local: Path, key: str, *, digest: bool = False, settled: bool = False) -> Saved:
         saves.append(key)
-        return save(local, key, digest=digest)
+        return save(local, key, digest=digest, settled=settled)
 
     place.store.save_file = counted  # type: ignore[method-assign]
     return saves
@@ -125,8 +125,8 @@ def test_a_file_that_changes_while_it_is_read_is_saved_again(place: Place) -> No
     old(place.folder / "f")
     save = place.store.save_file
 
-    def slow(local: Path, key: str, *, digest: bool = False) -> Saved:
-        saved = save(local, key, digest=digest)
+    def slow(local: Path, key: str, *, digest: bool = False, settled: bool = False) -> Saved:
+        saved = save(local, key, digest=digest, settled=settled)
         place.store.save_file = save  # type: ignore[method-assign]
         (place.folder / "f").write_text("other")
         return saved
@@ -223,10 +223,10 @@ def test_one_file_that_cannot_be_saved_does_not_keep_the_others_back(place: Plac
     (place.folder / "gone").write_text("")
     save = place.store.save_file
 
-    def picky(local: Path, key: str, *, digest: bool = False) -> Saved:
+    def picky(local: Path, key: str, *, digest: bool = False, settled: bool = False) -> Saved:
         if key.endswith("/b"):
             raise StoreTrouble(Why.FULL, "no room for b")
-        return save(local, key, digest=digest)
+        return save(local, key, digest=digest, settled=settled)
 
     place.store.save_file = picky  # type: ignore[method-assign]
     for name in "abc":
@@ -257,9 +257,9 @@ def test_a_file_that_vanishes_during_the_look_is_no_failure(place: Place) -> Non
     (place.folder / "f").write_text("x")
     save = place.store.save_file
 
-    def late(local: Path, key: str, *, digest: bool = False) -> Saved:
+    def late(local: Path, key: str, *, digest: bool = False, settled: bool = False) -> Saved:
         local.unlink()
-        return save(local, key, digest=digest)
+        return save(local, key, digest=digest, settled=settled)
 
     place.store.save_file = late  # type: ignore[method-assign]
     assert place.save().failures == []

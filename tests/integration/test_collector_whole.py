@@ -168,9 +168,9 @@ class Failing(FolderStore):
         if self.fails:
             raise StoreTrouble(Why.BROKEN, "the bucket is on fire", "call the fire brigade")
 
-    def save_file(self, local: Path, key: str, *, digest: bool = False) -> Saved:
+    def save_file(self, local: Path, key: str, *, digest: bool = False, settled: bool = False) -> Saved:
         self._check()
-        return super().save_file(local, key, digest=digest)
+        return super().save_file(local, key, digest=digest, settled=settled)
 
     def save_bytes(self, data: bytes, key: str) -> Saved:
         self._check()
@@ -257,10 +257,10 @@ def test_an_unreadable_output_fails_the_end_and_is_named(run: Run, monkeypatch: 
     (run.outputs / "bad\n").write_text("b")
 
     class Picky(FolderStore):
-        def save_file(self, local: Path, key: str, *, digest: bool = False) -> Saved:
+        def save_file(self, local: Path, key: str, *, digest: bool = False, settled: bool = False) -> Saved:
             if "bad" in key:
                 raise StoreTrouble(Why.SOURCE, "cannot read it")
-            return super().save_file(local, key, digest=digest)
+            return super().save_file(local, key, digest=digest, settled=settled)
 
     message = refused(run.collector(Picky(run.disk), patience=SHORT).finish, "1 of the run's outputs and logs is not")
     assert "bad\\n: cannot read it" in message

@@ -31,6 +31,7 @@ from crash_harness import LINES, Job, World, is_alive, is_guard, kill, line, wit
 from servers.processes import absent, eventually
 from tieline.app import runs as app_runs
 from tieline.app.outputs import stored
+from tieline.app.outputs_verify import verify
 from tieline.engines.process.isolation import unusable
 from tieline.engines.process.leftovers import processes_of
 from tieline.errors import Code
@@ -122,6 +123,7 @@ class Look:
         for attempt in range(1, self.run.attempt + 1):
             lost = lost.and_(self.check_log(attempt, victims))
             self.check_outputs(attempt)
+            self.check_manifest(attempt)
             prepared = b"".join(b"prepared %d\n" % n for n in range(10))
             count, _ = self.job.told("init", attempt)
             log = self.log("init-prep", attempt)
@@ -156,6 +158,13 @@ class Look:
         wanted = {f"{n:06d}": line(n).encode() for n in range(0, count, 3)}
         assert {name: found.pop(name, None) for name in wanted} == wanted
         assert all(line(int(name)).encode().startswith(data) for name, data in found.items()), found
+
+    def check_manifest(self, attempt: int) -> None:
+        """It has all that is saved, byte for byte."""
+        if not list(self.store.list(app_runs.attempt_prefix(self.plan, attempt))):
+            return  # killed before there was anything to save
+        found = verify(self.plan, self.run, attempt)
+        assert (found.complete, found.findings, found.undigested) == (True, (), 0)
 
     def check_reason(self, victims: str) -> None:
         """It says what happened, and nothing that did not happen."""

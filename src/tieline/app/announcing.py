@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tieline.app.background import start_background
 from tieline.app.delivering import Deliverer, Told
@@ -16,6 +17,10 @@ from tieline.errors import TielineError
 from tieline.model.notification import Delivery, Notification
 from tieline.model.plan import Step
 from tieline.model.run import Run
+
+if TYPE_CHECKING:
+    from tieline.steps.collector import Collected
+    from tieline.steps.meter import Meter
 
 PATIENCE = 10.0
 """Seconds after its end that a run's process waits until everybody was told."""
@@ -48,14 +53,21 @@ class Announcer:
                 start_background(self._accepted.home)
 
     def finish(self, given_up: Callable[[], bool] = lambda: False) -> list[Notification]:
-        """Wait until everybody was told who is to be told of this run, for :data:`PATIENCE` seconds; who was not."""
+        """Wait until everybody was told who is to be told of this run: :data:`PATIENCE` seconds, and only as long as
+        somebody can be told within them; who was not."""
         self._deliverer.wake()
-        until = time.monotonic() + PATIENCE
+        until, last = time.monotonic() + PATIENCE, datetime.now(UTC) + timedelta(seconds=PATIENCE)
         while left := self._left():
-            if time.monotonic() >= until or given_up() or not self._delivers:
+            if time.monotonic() >= until or given_up() or not self._delivers or self._are_later(left, last):
                 break
             time.sleep(PAUSE)
         return left
+
+    def _are_later(self, left: Sequence[Notification], last: datetime) -> bool:
+        """Whether the next try of every one comes after ``last``."""
+        due = {channel.digest: channel.due_at for channel in self._accepted.record.outbox.waiting()}
+        times = [max(one.next_at, due.get(one.channel, one.next_at)) for one in left]
+        return all(one.state is Delivery.PENDING for one in left) and min(times) > last
 
     def _left(self) -> list[Notification]:
         states = (Delivery.PENDING, Delivery.SENDING)
@@ -75,3 +87,9 @@ class Announcer:
 
     def note(self, message: str) -> None:
         self._inner.note(message)
+
+    def moving(self, what: str, meter: Meter | None) -> None:
+        self._inner.moving(what, meter)
+
+    def saved(self, collected: Collected) -> None:
+        self._inner.saved(collected)

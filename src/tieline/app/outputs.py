@@ -1,10 +1,9 @@
-"""What a run left behind: where it is, what there is, and bringing it here."""
+"""What a run left behind: where it is, what there is, and saving what could not be saved."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from tieline.app.home import HomeFolder
 from tieline.app.runs import attempt_prefix, folder_of, store_of
@@ -15,8 +14,6 @@ from tieline.errors import Code, NotFound, did_you_mean
 from tieline.model.plan import Plan
 from tieline.model.run import Run
 from tieline.runs.record import Record
-from tieline.steps.copying import Copied, Copier, told_as
-from tieline.steps.paths import folder_inside
 from tieline.stores.base import Stat, Store
 
 OUTPUTS, LOGS = "outputs", "logs"
@@ -35,27 +32,8 @@ def stored(plan: Plan, attempt: int) -> Iterator[Stat]:
             yield replace(found, key=relative)
 
 
-def fetch(plan: Plan, run: Run, attempt: int, paths: Sequence[str], to: Path) -> Copied:
-    """Copy outputs (all, or these files and folders) into the folder ``to``, under their own relative paths.
-
-    Raises NotFound for a path that is not there, with the nearest one; StepFailed where copying fails.
-    """
-    store, top = store_of(plan), f"{attempt_prefix(plan, attempt)}/{OUTPUTS}"
-    copier = Copier(store, f"the outputs of run {run.uuid[:8]}", avoid=to)
-    with told_as(Code.FETCH_FAILED, f"cannot fetch the outputs of run {run.uuid[:8]}"):
-        wanted = [_found(store, plan, run, attempt, path) for path in paths or ("",)]
-        to.mkdir(parents=True, exist_ok=True)
-        for stat in wanted:
-            relative = stat.key[len(top) + 1 :]
-            if stat.what == "dir":
-                copier.tree(stat.key, folder_inside(to, relative))
-            else:
-                folder_inside(to, relative.rpartition("/")[0]).mkdir(parents=True, exist_ok=True)
-                copier.file(copier.find(stat.key), to / relative)
-    return copier.copied
-
-
-def _found(store: Store, plan: Plan, run: Run, attempt: int, path: str) -> Stat:
+def found_output(store: Store, plan: Plan, run: Run, attempt: int, path: str) -> Stat:
+    """What is at a path of an attempt's outputs; "": all of them. Raises NotFound, with the nearest path."""
     relative = "/".join(part for part in path.split("/") if part not in ("", "."))
     top = f"{attempt_prefix(plan, attempt)}/{OUTPUTS}"
     found = store.stat(f"{top}/{relative}" if relative else top)

@@ -17,6 +17,7 @@ REFUSED = 69
 INTERNAL = 70
 NOT_SAVED = 73
 STEP_FAILED = 74
+DAMAGED = 76
 TIMEOUT = 124
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -31,6 +32,7 @@ TABLE: dict[int, str] = {
     INTERNAL: "the record of runs refused, the run's own tieline process died, or a defect in Tieline",
     NOT_SAVED: "the job ended, and its outputs or logs could not be saved (`tieline runs outputs push` tries again)",
     STEP_FAILED: "a step of the run failed (clone, fetch, an init program), or the job could not be started",
+    DAMAGED: "`runs outputs verify` and `get`: the artifacts store does not have what the run's manifest says",
     TIMEOUT: "the job was ended after its `termination.timeout`",
     INTERRUPTED: "stopped by Ctrl-C",
     BROKEN_PIPE: "whoever read the output went away",

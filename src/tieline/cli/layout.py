@@ -70,3 +70,8 @@ def size(count: int) -> str:
         return f"{count} B"
     power = min((count.bit_length() - 1) // 10, 4)
     return f"{count / 1024**power:.1f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+
+
+def files(count: int) -> str:
+    """``1 file``, ``1,204 files``."""
+    return f"{count:,} file{'' if count == 1 else 's'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import click
@@ -40,6 +40,22 @@ def told_words(told: Sequence[Notification], ended: Ended, *, colour: bool) -> s
     elif ended.state is not Delivery.DELIVERED:
         text += f" – tieline notifications retry {first.id}"
     return text
+
+
+class FirstOnly:
+    """Says how each message ended; of one that is tried again and again, the first time only. For any thread."""
+
+    def __init__(self, line: Callable[[str], None], *, colour: bool) -> None:
+        self._line, self._colour = line, colour
+        self._said: set[int] = set()
+
+    def __call__(self, told: Sequence[Notification], ended: Ended) -> None:
+        if ended.state is Delivery.PENDING:
+            numbers = {one.id for one in told}
+            if numbers <= self._said:
+                return
+            self._said |= numbers
+        self._line(told_words(told, ended, colour=self._colour))
 
 
 def left_words(told: Notification, *, colour: bool) -> str:

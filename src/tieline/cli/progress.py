@@ -9,12 +9,18 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from tieline.cli.layout import one_line, seconds
 from tieline.cli.passing import Passing
-from tieline.cli.terminal import has_colour, is_terminal, paint, width
+from tieline.cli.terminal import has_colour, is_plain, is_terminal, paint, width
 from tieline.model.plan import Plan, Step
 from tieline.model.run import Run, Status
+
+if TYPE_CHECKING:
+    from tieline.cli.moving import Moving
+    from tieline.steps.collector import Collected
+    from tieline.steps.meter import Meter
 
 MAIN = "main"
 
@@ -30,6 +36,9 @@ class Progress:
         self._began: dict[str, float] = {}
         self._transient = False
         self._complained = False
+        self._moving: Moving | None = None
+        self.collected: Collected | None = None
+        """What is saved of the last attempt that was saved wholly."""
 
     # --- what the engine tells
 
@@ -41,6 +50,7 @@ class Progress:
                     f"  waiting for a place in the queue {run.queue!r} (at most {self._plan.queue_limit} at once)"
                 )
             case Status.STARTING if run.attempt > 1:
+                self.collected = None
                 self.line(f"attempt {run.attempt} of {ending.max_retries + 1}")
             case Status.RUNNING:
                 self.line(self._dim(f"  running {one_line(self._command())}"))
@@ -78,6 +88,21 @@ class Progress:
     def note(self, message: str) -> None:
         self.line(f"  {paint('note', 'warning', on=self._colour)} {one_line(message)}")
 
+    def moving(self, what: str, meter: Meter | None) -> None:
+        if not self._animated:
+            return
+        if self._moving is None:
+            from tieline.cli.moving import Moving
+
+            self._moving = Moving(self.transient)
+        if meter is None:
+            self._moving.end()
+        else:
+            self._moving.begin(what, meter)
+
+    def saved(self, collected: Collected) -> None:
+        self.collected = collected
+
     # --- how it is written
 
     def line(self, text: str) -> None:
@@ -87,8 +112,8 @@ class Progress:
             self._write(text + "\n")
 
     def transient(self, text: str) -> None:
-        """A line that the next one replaces; only on a terminal."""
-        if self._animated:
+        """A line that the next one replaces; only on a terminal, and not behind the job's own unfinished line."""
+        if self._animated and (self._own.ends_line or not is_terminal(sys.stdout)):
             with self._lock:
                 self._clear()
                 self._write(self._dim(text[: width() - 1]))  # a line that wraps could not be replaced
@@ -116,8 +141,7 @@ class Progress:
             self._animated = False
 
     def _mark(self, *, good: bool) -> str:
-        plain = (sys.stderr.encoding or "").lower().replace("-", "") != "utf8"
-        sign = ("ok" if good else "failed") if plain else ("✓" if good else "✗")
+        sign = ("ok" if good else "failed") if is_plain(sys.stderr) else ("✓" if good else "✗")
         return paint(sign, "good" if good else "error", on=self._colour)
 
     def _dim(self, text: str) -> str:

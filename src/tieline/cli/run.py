@@ -128,7 +128,7 @@ def _to_its_end(accepted: Accepted, listener: Listener, progress: Progress, stop
         ended: Run = carry_out(accepted, listener, stopping.controls)
     finally:
         progress.close()
-    for line in summary(ended, accepted.plan, colour=has_colour(sys.stderr)):
+    for line in summary(ended, accepted.plan, progress.collected, colour=has_colour(sys.stderr)):
         say(line)
     return ended
 
@@ -136,12 +136,10 @@ def _to_its_end(accepted: Accepted, listener: Listener, progress: Progress, stop
 def _announced(accepted: Accepted, stopping: Stopping, progress: Progress) -> Run:
     """The same, and people are told of it as it goes; who could not be told in time is told by another process."""
     from tieline.app.announcing import Announcer
-    from tieline.cli.notifications_words import left_words, told_words
+    from tieline.cli.notifications_words import FirstOnly, left_words
 
     colour = has_colour(sys.stderr)
-    with Announcer(
-        accepted, progress, lambda told, ended: progress.line(told_words(told, ended, colour=colour))
-    ) as announcer:
+    with Announcer(accepted, progress, FirstOnly(progress.line, colour=colour)) as announcer:
         ended = _to_its_end(accepted, announcer, progress, stopping)
         stopping.is_over = True
         before = stopping.interrupts

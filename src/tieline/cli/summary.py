@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tieline.app.outputs import LOGS, place, stored
 from tieline.app.shapes import duration, notification_json, run_json
-from tieline.cli.layout import aligned, seconds, size
+from tieline.cli.layout import aligned, files, seconds, size
 from tieline.cli.terminal import paint, printable
 from tieline.errors import Code, TielineError
 from tieline.model.notification import Notification
 from tieline.model.plan import Plan
 from tieline.model.run import Run, Status
+
+if TYPE_CHECKING:
+    from tieline.steps.collector import Collected
 
 COLOURS = {
     Status.SUCCEEDED: "good", Status.FAILED: "error", Status.STOPPED: "warning",
@@ -34,9 +37,9 @@ def headline(run: Run, *, colour: bool = False) -> str:
     return f"{text} {paint(f'[{run.reason}]', 'dim', on=colour)}" if run.reason else text
 
 
-def summary(run: Run, plan: Plan, *, colour: bool = False) -> list[str]:
-    """The lines after a run that was carried out here."""
-    rows = [("run", f"{run.uuid[:8]} {run.name}"), *places(run, plan)]
+def summary(run: Run, plan: Plan, collected: Collected | None = None, *, colour: bool = False) -> list[str]:
+    """The lines after a run that was carried out here. ``collected``: what is known to be saved."""
+    rows = [("run", f"{run.uuid[:8]} {run.name}"), *places(run, plan, collected)]
     rows += [("code", f"{item['url']} at {item['commit']}") for item in run.code]
     rows += [("next" if number == 0 else "", command) for number, command in enumerate(_after(run))]
     return [headline(run, colour=colour), *aligned(rows, colour=colour)]
@@ -46,14 +49,24 @@ def _after(run: Run) -> list[str]:
     return [*next_commands(run)[:1], f"tieline runs show {run.uuid[:8]}"]
 
 
-def places(run: Run, plan: Plan) -> Iterable[tuple[str, str]]:
-    """Where outputs and logs are: in the store, or still on disk where they could not be saved."""
+def places(run: Run, plan: Plan, collected: Collected | None = None) -> Iterable[tuple[str, str]]:
+    """Where outputs and logs are: in the store, or still on disk where they could not be saved. ``collected``: what
+    is known to be there; without it, the store is asked."""
     if run.reason == Code.OUTPUTS_NOT_SAVED:
         yield "not saved", f"{plan.layout.outputs_path} (still on this machine)"
     elif plan.collect.outputs:
-        yield "outputs", f"{place(plan, run.attempt)} ({_amount(plan, run.attempt)})"
+        amount = _saved(collected) if collected else _amount(plan, run.attempt)
+        yield "outputs", f"{place(plan, run.attempt)} ({amount})"
     if plan.collect.logs:
-        yield "logs", place(plan, run.attempt, LOGS)
+        lines = f" ({collected.log_lines:,} line{'' if collected.log_lines == 1 else 's'})" if collected else ""
+        yield "logs", f"{place(plan, run.attempt, LOGS)}{lines}"
+
+
+def _saved(collected: Collected) -> str:
+    if not collected.files:
+        return "none"
+    checked = f"{collected.unchecked:,} not checked" if collected.unchecked else "all checked"
+    return f"{files(collected.files)}, {size(collected.bytes)}, {checked}"
 
 
 def _amount(plan: Plan, attempt: int) -> str:
@@ -61,7 +74,7 @@ def _amount(plan: Plan, attempt: int) -> str:
         sizes = [item.size for item in stored(plan, attempt) if item.what == "file"]
     except TielineError:
         return "the store can't be read now"
-    return f"{len(sizes)} file{'' if len(sizes) == 1 else 's'}, {size(sum(sizes))}" if sizes else "none"
+    return f"{files(len(sizes))}, {size(sum(sizes))}" if sizes else "none"
 
 
 def next_commands(run: Run) -> list[str]:

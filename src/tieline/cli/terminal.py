@@ -43,6 +43,11 @@ def has_colour(stream: TextIO) -> bool:
     return is_terminal(stream) and os.environ.get("TERM") != "dumb"
 
 
+def is_plain(stream: TextIO) -> bool:
+    """Whether it carries no more than ASCII, as far as is known."""
+    return (stream.encoding or "ascii").lower().replace("-", "") != "utf8"
+
+
 def width() -> int:
     """Columns of the terminal."""
     import shutil
@@ -82,8 +87,7 @@ def out_json(data: Any) -> None:
 def json_text(data: Any, stream: TextIO) -> str:
     import json
 
-    plain = (stream.encoding or "ascii").lower().replace("-", "") not in ("utf8",)
-    return json.dumps(data, indent=2, ensure_ascii=plain)
+    return json.dumps(data, indent=2, ensure_ascii=is_plain(stream))
 
 
 def page(lines: Iterable[str]) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tieline.model.plan import Step
 from tieline.model.run import Run
+
+if TYPE_CHECKING:
+    from tieline.steps.collector import Collected
+    from tieline.steps.meter import Meter
 
 
 class Listener(Protocol):
@@ -24,6 +28,12 @@ class Listener(Protocol):
     def note(self, message: str) -> None:
         """Something that a person should know: a save that is being retried, a sidecar that ended."""
 
+    def moving(self, what: str, meter: Meter | None) -> None:
+        """Files are being moved, and the meter counts them; None: they are there."""
+
+    def saved(self, collected: Collected) -> None:
+        """All of an attempt is saved: what there is."""
+
 
 class Silent:
     """Nobody listens: a detached supervisor, a recovery."""
@@ -39,6 +49,12 @@ class Silent:
 
     def note(self, message: str) -> None:
         del message
+
+    def moving(self, what: str, meter: Meter | None) -> None:
+        del what, meter
+
+    def saved(self, collected: Collected) -> None:
+        del collected
 
 
 class Flag:

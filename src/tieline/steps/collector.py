@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tieline.errors import Code, Problem, StoreFailed
-from tieline.steps.log_saver import LogSaver
+from tieline.steps.log_saver import LogSaver, log_entries
+from tieline.steps.manifest import Entry, Keeper
+from tieline.steps.meter import Meter
 from tieline.steps.output_saver import Failure, OutputSaver, Pass, Skipped
 from tieline.steps.redaction import Redactor, Unredacted
 from tieline.steps.retrying import Backoff, GivingUp, Patience
@@ -42,11 +44,12 @@ RETRY_WAITS = (0.5, 30.0)
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What was saved in all: by this collector and those before it."""
+    """What was saved in all: by this collector and those before it. ``unchecked``: files without a digest."""
 
     files: int = 0
     bytes: int = 0
     log_lines: int = 0
+    unchecked: int = 0
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -74,7 +77,8 @@ class Collector:
     ) -> None:
         self._store, self._prefix, self._folder = store, prefix, outputs
         self._logs = [LogSaver(store, prefix, spool, redactor) for spool in spools] if logs_enabled else []
-        self._outputs = OutputSaver(store, prefix, outputs) if outputs_enabled else None
+        self._keeper = Keeper(store, prefix)
+        self._outputs = OutputSaver(store, prefix, outputs, self._keeper) if outputs_enabled else None
         self._interval, self.patience = interval, patience or Patience()
         self._echo = echo
         self._tails = [(spool.name, Tail(spool.path, 0, redactor)) for spool in spools] if echo else []
@@ -119,8 +123,10 @@ class Collector:
         *,
         is_hurried: Callable[[], bool] = lambda: False,
         told: Callable[[str], None] = lambda _: None,
+        meter: Meter | None = None,
     ) -> Collected:
         """Save all that is left, and return what there is. For when nobody writes any more; without ``start``, too.
+        ``meter``: counts the outputs.
 
         ``timeout``: seconds, on top of the patience with a store that fails; a single operation that hangs is
         not interrupted. ``is_hurried``: whether somebody has asked for a stop, so that the patience is short. ``told``:
@@ -131,8 +137,8 @@ class Collector:
         limit = GivingUp(self.patience, timeout, is_hurried=is_hurried)
         try:
             self._stop_saving(timeout)
-            self._save_all(limit, told)
-            return self._close()
+            self._save_all(limit, told, meter)
+            return self._close(limit)
         finally:
             self._stop_echo()  # last: a console that stands still keeps nothing from being saved
 
@@ -155,10 +161,10 @@ class Collector:
         for name, tail in self._tails:
             self._show_all(name, tail, final=True)
 
-    def _save_all(self, limit: GivingUp, told: Callable[[str], None]) -> None:
+    def _save_all(self, limit: GivingUp, told: Callable[[str], None], meter: Meter | None) -> None:
         before = ""
         while True:
-            failures, left = self._pass(limit)
+            failures, left = self._pass(limit, meter)
             if not failures and not left:
                 return
             wait = limit.wait([failure.error for failure in failures])
@@ -171,7 +177,7 @@ class Collector:
             if not _waited(wait, limit):
                 raise self._not_saved(failures, left)
 
-    def _pass(self, limit: GivingUp) -> tuple[list[Failure], int]:
+    def _pass(self, limit: GivingUp, meter: Meter | None) -> tuple[list[Failure], int]:
         """Try to save everything once: what failed, and how many files were not tried."""
         failures = []
         for saver in self._logs:
@@ -181,7 +187,7 @@ class Collector:
                 limit.told(False)
         if self._outputs is None:
             return failures, 0
-        self._last = self._outputs.save(over=lambda: limit.is_over, told=limit.told, final=True)
+        self._last = self._outputs.save(over=lambda: limit.is_over, told=limit.told, final=True, meter=meter)
         return [*failures, *self._last.failures], self._last.left
 
     def _not_saved(self, failures: list[Failure], left: int) -> StoreFailed:
@@ -200,8 +206,8 @@ class Collector:
             )
         )
 
-    def _close(self) -> Collected:
-        """Everything is saved: put the logs together, and tell."""
+    def _close(self, limit: GivingUp) -> Collected:
+        """Everything is saved: put the logs together, write down what there is, and tell."""
         notes = []
         for saver in self._logs:
             try:
@@ -214,13 +220,30 @@ class Collector:
             self._store.sweep(self._prefix)
         except StoreTrouble as error:
             notes.append(f"could not clean up: {error}")
+        outputs = self._complete_manifest(limit)
         try:
             self._store.flush()
         except StoreTrouble as error:
             raise self._not_saved([Failure("the disk", error)], 0) from error
         self._log_trouble = self._output_trouble = ""
         lines = sum(saver.lines for saver in self._logs)
-        return Collected(self._last.files, self._last.bytes, lines, tuple(self._last.skipped), tuple(notes))
+        unchecked = sum(entry.sha256 is None for entry in outputs)
+        skipped, size = tuple(self._last.skipped), sum(entry.size for entry in outputs)
+        return Collected(len(outputs), size, lines, unchecked, skipped, tuple(notes))
+
+    def _complete_manifest(self, limit: GivingUp) -> list[Entry]:
+        """Write the manifest of all that is saved; the outputs in it."""
+        while True:
+            try:
+                outputs = self._outputs.complete() if self._outputs is not None else []
+                if self._outputs is not None or self._logs:
+                    self._keeper.write([*outputs, *log_entries(self._store, self._logs, self._prefix)], complete=True)
+                return outputs
+            except StoreTrouble as error:
+                limit.told(False)
+                wait = limit.wait([error])
+                if wait is None or not _waited(wait, limit):
+                    raise self._not_saved([Failure("the manifest", error)], 0) from error
 
     def _echo_step(self) -> float:
         news = False

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tieline.errors import Code, StepFailed, TielineError, nearest
+from tieline.steps.meter import Meter
 from tieline.steps.parallel import side_by_side
 from tieline.steps.paths import folder_inside
 from tieline.stores import FolderStore, Stat, Store, StoreTrouble, Why, shown
@@ -34,7 +35,8 @@ class Copier:
     """Copies from ``store``. ``name`` is what messages call it; ``avoid`` a folder never to copy (the run's own).
 
     ``foreign_links``: whether a link that leaves the copied folder is kept (it leads to the same place as before) or
-    refused. ``without``: names that are left out wherever they are.
+    refused. ``without``: names that are left out wherever they are. ``meter`` counts what is copied. ``fetch`` copies
+    one file the store's own way, unless another is given, which then counts the bytes itself.
     """
 
     def __init__(
@@ -46,11 +48,15 @@ class Copier:
         cancel: threading.Event | None = None,
         foreign_links: bool = False,
         without: frozenset[str] = frozenset(),
+        meter: Meter | None = None,
+        fetch: Callable[[Stat, Path], object] | None = None,
     ) -> None:
         self.copied = Copied()
         self._store, self._name, self._cancel = store, name, cancel
         self._foreign_links, self._without = foreign_links, without
         self._avoid = _key_of(store, avoid)
+        self._meter = meter
+        self._fetch_file, self._counts_bytes = fetch or self._plainly, fetch is None
 
     def find(self, source: str) -> Stat:
         """What is at ``source``, a link followed where it stays inside the store; an error when nothing is."""
@@ -68,24 +74,35 @@ class Copier:
 
     def file(self, found: Stat, target: Path) -> None:
         """Copy one file; ``target`` is where it will be."""
+        if self._meter is not None:
+            self._meter.begin(1, found.size)
         self._count(self._fetch((found, target)))
 
     def _fetch(self, wanted: tuple[Stat, Path]) -> Stat:
         found, target = wanted
         if self._cancel is not None and self._cancel.is_set():
             raise StepFailed.of(Code.STOPPED, f"the run was stopped while copying from {self._name}")
-        self._store.fetch_file(found.key, target)
+        self._fetch_file(found, target)
         return found
+
+    def _plainly(self, found: Stat, target: Path) -> object:
+        return self._store.fetch_file(found.key, target)
 
     def _count(self, found: Stat) -> None:
         self.copied.files += 1
         self.copied.bytes += found.size
+        if self._meter is not None:
+            self._meter.add(found.size if self._counts_bytes else 0, 1)
 
     def tree(self, top: str, target: Path) -> None:
         """Copy what is in the folder ``top`` into ``target``, beside what is there."""
         self._not_into_itself(top, target)
         target.mkdir(parents=True, exist_ok=True)
-        for found in side_by_side(self._fetch, self._files(top, target), self._store.at_once):
+        files: Iterable[tuple[Stat, Path]] = self._files(top, target)
+        if self._meter is not None:
+            files = list(files)
+            self._meter.begin(len(files), sum(found.size for found, _ in files))
+        for found in side_by_side(self._fetch, files, self._store.at_once):
             self._count(found)
 
     def _files(self, top: str, target: Path) -> Iterator[tuple[Stat, Path]]:

@@ -12,11 +12,14 @@ from pathlib import Path
 from tieline.errors import Code, StepFailed
 from tieline.model.plan import FetchItem, FetchStep
 from tieline.steps.copying import Copied, Copier, told_as
+from tieline.steps.meter import Meter
 from tieline.steps.paths import folder_inside, inside, within
 from tieline.stores import Stat, Store, shown
 
 
-def fetch(step: FetchStep, store: Store, *, root: Path, cancel: threading.Event | None = None) -> Copied:
+def fetch(
+    step: FetchStep, store: Store, *, root: Path, cancel: threading.Event | None = None, meter: Meter | None = None
+) -> Copied:
     """Carry ``step`` out: copy its items from ``store`` to its path, which must be inside ``root`` (the run's folder).
 
     A file whose target is "" or ends with ``/`` keeps its name. Raises :class:`StepFailed`: ARTIFACT_MISSING,
@@ -24,7 +27,7 @@ def fetch(step: FetchStep, store: Store, *, root: Path, cancel: threading.Event 
     """
     name = f"the connection {step.connection!r}"
     with told_as(Code.FETCH_FAILED, f"cannot fetch from {name}"):
-        copier = Copier(store, name, avoid=root, cancel=cancel)
+        copier = Copier(store, name, avoid=root, cancel=cancel, meter=meter)
         path = within(root, step.path)
         path.mkdir(parents=True, exist_ok=True)
         for item in step.items:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from tieline.steps.ahead import Ahead
+from tieline.steps.manifest import Entry, digest_of
 from tieline.steps.redaction import Redactor
 from tieline.steps.segments import LogFolder, Segment, Whole
 from tieline.steps.spools import CAP, PORTION, Piece, Spool, Tail, emptied_mark
-from tieline.stores import Store, StoreTrouble, Why, shown
+from tieline.stores import Saved, Store, StoreTrouble, Why, shown
 
 MERGED = 32
 """So many small segments become one, so that a job of a month does not leave a million files."""
@@ -33,6 +34,8 @@ class LogSaver:
         self._segments: list[Segment] = []
         self.count = 0
         """How many segments this saver has saved."""
+        self.saved: Saved | None = None
+        """The one plain file, where this saver put it together."""
         self.size = 0
         """How many raw bytes were in them."""
         self._tries_at_once = True
@@ -47,6 +50,11 @@ class LogSaver:
     def lines(self) -> int:
         """How many lines the log has; known once it is put together."""
         return self._whole.lines
+
+    @property
+    def whole_key(self) -> str | None:
+        """Where the one plain file is; None as long as there is none."""
+        return self._folder.whole_key if self._whole.exists else None
 
     def save(self, *, final: bool = False) -> bool:
         """Save the next piece; whether more is there at once. ``final``: to the end, for nobody writes any more."""
@@ -127,6 +135,7 @@ class LogSaver:
             saved = self._store.save_chunks(counted, self._folder.whole_key)
         whole = Whole(end, saved.size, counted.lines, exists=True)
         self._store.save_bytes(whole.as_bytes(), self._folder.mark_key)
+        self.saved = saved
         self._whole, self._segments = whole, []
 
     def _left(self, tail: Tail) -> Iterator[Piece]:
@@ -188,6 +197,20 @@ class LogSaver:
     def _read(self, key: str) -> bytes:
         with self._store.open(key) as stream:
             return stream.read()
+
+
+def log_entries(store: Store, savers: Iterable[LogSaver], prefix: str) -> Iterator[Entry]:
+    """The logs that are put together, as the manifest tells them. Raises StoreTrouble."""
+    for saver in savers:
+        key, saved = saver.whole_key, saver.saved
+        if key is None:
+            continue
+        if saved is None:  # another process put it together
+            found = store.stat(key)
+            size, sha256 = digest_of(store, key)
+            saved = Saved(size, found.mtime_ns if found is not None else 0, sha256)
+        path = key[len(prefix.strip("/")) :].lstrip("/")
+        yield Entry(path, saved.size, saved.sha256, saved.mtime_ns, saved.mtime_ns)
 
 
 class _Counted:

@@ -5,18 +5,25 @@ new collector knows what an old one had saved. Empty folders and dotfiles are ou
 so a link to a file inside the outputs is saved as that file; one to a folder is left out, for the folder itself is
 saved; one that leads out is left out and named. In the end, what the job removed is removed from the store as well: the
 store then equals the folder. Nothing is ever removed when there is no such folder.
+
+What is saved is written down in the manifest (:mod:`tieline.steps.manifest`), now and then. The digest of a file that
+another process saved comes from the manifest that it left, or else from the local file, whose size and time are the
+copy's.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from tieline.steps.manifest import Entry, Keeper, digest_of
+from tieline.steps.meter import Meter
 from tieline.steps.parallel import side_by_side
 from tieline.stores import FolderStore, Stat, Store, StoreTrouble, Why, settles_in, shown
+from tieline.stores.local import digest_here
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +63,13 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A file as the store has it. ``sha256``: None where another process saved it."""
+    """A file as the store has it. ``is_told``: ``sha256`` is all that can be known; else another process saved it."""
 
     size: int
     mtime_ns: int
     sha256: str | None = None
+    saved_ns: int = 0
+    is_told: bool = False
 
     def is_of(self, entry: Stat) -> bool:
         """Whether it is a copy of this file as it is now."""
@@ -79,14 +88,23 @@ class _Seen:
 class OutputSaver:
     """The only writer of one run's outputs in the store."""
 
-    def __init__(self, store: Store, prefix: str, folder: Path) -> None:
+    def __init__(self, store: Store, prefix: str, folder: Path, keeper: Keeper | None = None) -> None:
         self._store, self._folder = store, folder
         self._prefix = f"{prefix.strip('/')}/outputs".lstrip("/")
+        self._keeper = keeper or Keeper(store, prefix)
         self._saved: dict[str, Copy] = {}
-        self._is_known = False
+        self._before: Mapping[str, Entry] = {}
+        self._is_known = self._has_news = False
         self._listed: set[str] = set()  # of these, only a listing has told the time
 
-    def save(self, *, over: Callable[[], bool], told: Callable[[bool], None], final: bool = False) -> Pass:
+    def save(
+        self,
+        *,
+        over: Callable[[], bool],
+        told: Callable[[bool], None],
+        final: bool = False,
+        meter: Meter | None = None,
+    ) -> Pass:
         """Save what is not saved yet. ``over``: asked between two files; ``told``: whether each could be saved.
 
         What fails is in the result, so that one file does not keep the others back; the store's trouble is not raised.
@@ -99,48 +117,113 @@ class OutputSaver:
             done.failures.append(Failure("the outputs", error))
             return done
 
-        def wanted() -> Iterator[tuple[str, Stat]]:
-            for name, entry in seen.files.items():
-                if over():
-                    done.left += 1
-                elif self._is_saved(name, entry):
-                    done.add(entry)
-                else:
-                    yield name, entry
-
-        def put(item: tuple[str, Stat]) -> tuple[Stat, bool]:
-            return item[1], self._file(*item, done, final)
-
-        for entry, ok in side_by_side(put, wanted(), self._store.at_once):
+        if meter is not None:
+            sizes = [entry.size for name, entry in seen.files.items() if not self._is_saved(name, entry, final)]
+            meter.begin(len(sizes), sum(sizes))
+        for entry, ok in side_by_side(
+            lambda item: (item[1], self._file(*item, done, final)),
+            self._wanted(seen, done, over, final),
+            self._store.at_once,
+        ):
             told(ok)
             if ok:
                 done.add(entry)
+                if meter is not None:
+                    meter.add(entry.size, 1)
+            self._keep(done)
         for name in seen.empty:
             self._attempt(name, done, partial(self._store.make_dir, f"{self._prefix}/{name}"))
         if final and seen.exists and not done.failures and not done.left:
             self._remove_others(seen, done)
+        self._keep(done)
         return done
+
+    def _wanted(self, seen: _Seen, done: Pass, over: Callable[[], bool], final: bool) -> Iterator[tuple[str, Stat]]:
+        """The files that are to be saved, or at least to be compared, as long as there is time."""
+        for name, entry in seen.files.items():
+            if over():
+                done.left += 1
+            elif self._is_saved(name, entry, final):
+                done.add(entry)
+            else:
+                yield name, entry
+
+    def _keep(self, done: Pass) -> None:
+        """Write the manifest, where there is something new and it is time for it."""
+        if self._has_news and self._keeper.is_due:
+            self._has_news = False
+            try:
+                self._keeper.write(self.entries())
+            except StoreTrouble as error:
+                self._has_news = True
+                done.failures.append(Failure("the manifest", error))
+
+    def entries(self) -> list[Entry]:
+        """All that the store has, as the manifest tells it."""
+        return [self._entry(key, copy) for key, copy in list(self._saved.items())]
+
+    def _entry(self, key: str, copy: Copy) -> Entry:
+        path = self._path(key)
+        before = self._before.get(path)
+        if not copy.is_told and before is not None and before.size == copy.size:
+            return before  # not compared with the copy yet: what was written down is the best that is known
+        return Entry(path, copy.size, copy.sha256, copy.mtime_ns, copy.saved_ns or copy.mtime_ns)
+
+    def complete(self) -> list[Entry]:
+        """The same in the end, with every digest: of what nobody has told, the copy itself is read. Raises
+        StoreTrouble."""
+
+        def tell(key: str) -> None:
+            found = self._store.stat(key)
+            copy = self._told_before(key, found.size, found.mtime_ns) if found is not None else None
+            if copy is not None and not copy.is_told:
+                copy = replace(copy, sha256=digest_of(self._store, key)[1], saved_ns=time.time_ns(), is_told=True)
+            if copy is not None:
+                self._saved[key] = copy
+            else:
+                self._saved.pop(key, None)
+
+        untold = [key for key, copy in self._saved.items() if not copy.is_told]
+        for _ in side_by_side(tell, untold, self._store.at_once):
+            continue
+        return self.entries()
+
+    def _path(self, key: str) -> str:
+        """A key of the store as the manifest has it."""
+        return key[len(self._prefix) - len("outputs") :]
+
+    def _told_before(self, key: str, size: int, mtime_ns: int) -> Copy:
+        """A copy of this size and time, with what the owner before this one wrote down of it."""
+        before = self._before.get(self._path(key))
+        if before is None or (before.size, before.mtime_ns) != (size, mtime_ns):
+            return Copy(size, mtime_ns)
+        is_told = before.sha256 is not None
+        return Copy(size, mtime_ns, before.sha256, before.saved_ns, is_told)
 
     def _look_up(self) -> None:
         """Learn what the store has, by key: asked once, and kept true by every save."""
         if not self._is_known:
-            found = {entry.key: Copy(entry.size, entry.mtime_ns) for entry in self._store.list(self._prefix)}
-            self._saved, self._listed, self._is_known = found, set(found), True
+            found = list(self._store.list(self._prefix))
+            self._before = self._keeper.before() if found else {}
+            self._saved = {entry.key: self._told_before(entry.key, entry.size, entry.mtime_ns) for entry in found}
+            self._listed, self._is_known = set(self._saved), True
 
-    def _is_saved(self, name: str, entry: Stat) -> bool:
-        """Whether the store has this very file, as far as that is known here."""
+    def _is_saved(self, name: str, entry: Stat, final: bool) -> bool:
+        """Whether the store has this very file, as far as that is known here; in the end, its digest is, too."""
         known = self._saved.get(f"{self._prefix}/{name}")
-        return known is not None and known.is_of(entry)
+        return known is not None and known.is_of(entry) and (known.is_told or not final)
 
     def _is_the_same(self, key: str, entry: Stat) -> bool:
         """The same, asked of the store where a listing is all that is known: a bucket's tells when the copy was
-        written, and not the file's own time, so the copy is asked, once, before all of it is sent again."""
+        written, and not the file's own time, so the copy is asked, once, before all of it is sent again. Where the
+        store itself does not check what it gets, only the manifest tells that somebody did."""
         known = self._saved.get(key)
         if known is not None and known.size == entry.size and key in self._listed:
             self._listed.discard(key)
             found = self._store.stat(key)
-            known = self._saved[key] = Copy(found.size, found.mtime_ns) if found is not None else Copy(-1, 0)
-        return known is not None and known.is_of(entry)
+            known = self._told_before(key, found.size, found.mtime_ns) if found is not None else Copy(-1, 0)
+            self._saved[key] = known
+        return known is not None and known.is_of(entry) and (known.is_told or self._store.checks)
 
     def _look(self, done: Pass) -> _Seen:
         """Walk the folder; what cannot be saved is noted in ``done``."""
@@ -176,9 +259,16 @@ class OutputSaver:
             time.sleep(wait)
 
         def put() -> None:
+            local = self._folder / entry.key
             if not self._is_the_same(key, entry):
-                copy = self._store.save_file(self._folder / entry.key, key, digest=True, settled=final)
-                self._saved[key] = Copy(copy.size, copy.mtime_ns, copy.sha256)
+                copy = self._store.save_file(local, key, digest=True, settled=final)
+                self._saved[key] = Copy(copy.size, copy.mtime_ns, copy.sha256, time.time_ns(), is_told=True)
+            elif final and not self._saved[key].is_told:
+                sha256 = digest_here(local, but_holes=isinstance(self._store, FolderStore))
+                self._saved[key] = replace(self._saved[key], sha256=sha256, saved_ns=time.time_ns(), is_told=True)
+            else:
+                return
+            self._has_news = True
 
         return self._attempt(name, done, put)
 
@@ -207,6 +297,9 @@ class OutputSaver:
             found = self._store.stat(place)
             if found is not None and (found.what != "dir" or place == key):
                 self._store.delete(place)
+                for other in list(self._saved):
+                    if other == place or other.startswith(f"{place}/"):
+                        self._saved.pop(other, None)
                 return
 
     def _remove_others(self, seen: _Seen, done: Pass) -> None:
@@ -214,11 +307,15 @@ class OutputSaver:
         wanted = {f"{self._prefix}/{name}" for name in (*seen.files, *seen.empty)}
         folders = {folder for key in wanted for folder in _parents(key)}
         try:
-            for entry in reversed(list(self._store.walk(self._prefix))):
-                keep = folders | wanted if entry.what == "dir" else wanted
-                if entry.key not in keep:
-                    self._store.delete(entry.key)
-                    self._saved.pop(entry.key, None)
+            folders |= wanted
+            there = reversed(list(self._store.walk(self._prefix)))
+            gone = [entry for entry in there if entry.key not in (folders if entry.what == "dir" else wanted)]
+            for entry in gone:
+                self._saved.pop(entry.key, None)
+            if any(entry.what != "dir" for entry in gone):
+                self._keeper.write(self.entries())  # at no moment does it name what is gone
+            for entry in gone:
+                self._store.delete(entry.key)
         except StoreTrouble as error:
             done.failures.append(Failure("what the job removed", error))
 

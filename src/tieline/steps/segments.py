@@ -98,6 +98,8 @@ class LogFolder:
             if error.why == Why.NOT_FOUND:
                 return Whole()
             raise
+        except ValueError:  # it was damaged when it was saved, which then failed: the segments are still there
+            return Whole()
         return Whole(told["end"], told["size"], told["lines"], exists=True)
 
     def chain(self) -> Chain:

@@ -94,10 +94,12 @@ class Saved:
 class Store(Protocol):
     """Files by key. Every method raises :class:`StoreTrouble`, and nothing else, when the store fails.
 
-    Any number of threads may use one. ``at_once``: so many files are best saved, or fetched, side by side.
+    Any number of threads may use one. ``at_once``: so many files are best saved, or fetched, side by side. ``checks``:
+    whether it takes nothing but what was sent; else there may be a damaged copy, of a save that failed.
     """
 
     at_once: int
+    checks: bool
 
     def save_file(self, local: Path, key: str, *, digest: bool = False, settled: bool = False) -> Saved:
         """Save a copy atomically: readers find the old file or the new one, whole. ``digest``: say its SHA-256, and

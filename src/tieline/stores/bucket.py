@@ -57,6 +57,7 @@ class BucketStore:
 
     def __init__(self, opened: Opened, prefix: str = "") -> None:
         self._client, self._server, self._renew = opened.client, opened.server, opened.renew
+        self.checks = opened.checks
         self._memory = Budget(MEMORY)
         self._sender = Sender(opened.client, opened.checks, lambda name: self._open(name, self._key(name)))
         self._root = "/".join(key_parts(prefix))

@@ -29,14 +29,13 @@ from typing import BinaryIO, TypeVar
 from tieline.stores.base import Saved, Stat, StoreTrouble, Why, key_parts, shown
 from tieline.stores.beneath import closing, leaves, open_folder, resolve
 from tieline.stores.copying import copy_contents, settles_in, sync_file_system, write_all
-from tieline.stores.local import open_source, sha256_of, write_part
+from tieline.stores.local import is_hole, open_source, sha256_of, write_part
 from tieline.stores.reasons import trouble
 from tieline.stores.walking import describe, unfinished, walk
 
 T = TypeVar("T")
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _RIGHTS = 0o777
-_HUGE = 4 * 1024**3
 
 
 class FolderStore:
@@ -45,6 +44,7 @@ class FolderStore:
     That way a disk that is not mounted is noticed, and a ``subPath`` is empty until then, as on Kubernetes.
     """
 
+    checks = True
     at_once = 1  # a disk gains nothing by more, and a copy inside the kernel takes no time of ours
 
     def __init__(self, root: Path, *, base: Path | None = None, read_only: bool = False) -> None:
@@ -64,7 +64,7 @@ class FolderStore:
 
             def fill(target: int) -> Saved:
                 size = copy_contents(source, target, before.st_size)
-                sha256 = sha256_of(target) if digest and not _is_hole(before) else None
+                sha256 = sha256_of(target) if digest and not is_hole(before) else None
                 os.utime(target, ns=(before.st_atime_ns, mtime_ns))
                 return Saved(size, mtime_ns, sha256)
 
@@ -238,8 +238,3 @@ class FolderStore:
                 raise trouble(error, "use", f"the store's folder {shown(str(self._base))!r}") from error
             path = os.path.join(self.root, key)
             raise trouble(error, doing, repr(shown(path))) from error
-
-
-def _is_hole(found: os.stat_result) -> bool:
-    """Whether next to nothing of a huge file is on the disk: to digest its zeros would take hours."""
-    return found.st_size > _HUGE and found.st_blocks * 512 * 16 < found.st_size

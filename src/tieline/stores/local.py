@@ -17,6 +17,7 @@ from tieline.stores.copying import CHUNK
 
 T = TypeVar("T")
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_HUGE = 4 * 1024**3
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -75,3 +76,20 @@ def sha256_of(descriptor: int) -> str:
         digest.update(data)
         position += len(data)
     return digest.hexdigest()
+
+
+def digest_here(local: Path, *, but_holes: bool = False) -> str | None:
+    """The digest of a local file. ``but_holes``: None for what :func:`is_hole` tells."""
+    with closing(open_source(local)) as source:
+        if but_holes and is_hole(os.fstat(source)):
+            return None
+        try:
+            return sha256_of(source)
+        except OSError as error:
+            said = error.strerror or str(error)
+            raise StoreTrouble(Why.SOURCE, f"cannot read {shown(str(local))!r}: {said}", "check the disk") from error
+
+
+def is_hole(found: os.stat_result) -> bool:
+    """Whether next to nothing of a huge file is on the disk: to digest its zeros would take hours."""
+    return found.st_size > _HUGE and found.st_blocks * 512 * 16 < found.st_size

@@ -19,6 +19,7 @@ from tieline.secrets.resolve import Resolver
 from tieline.steps.copying import Copied
 from tieline.steps.fetch import fetch
 from tieline.steps.files import take, write_file
+from tieline.steps.meter import Meter
 
 POLL = 0.02
 
@@ -91,7 +92,12 @@ class StepRunner:
 
     def _fetch(self, step: FetchStep, cancel: threading.Event) -> str:
         store = open_source(step.source, self.plan.layout, lambda: self.values)
-        return self._told(fetch(step, store, root=self._root, cancel=cancel))
+        meter = Meter()
+        self.listener.moving(f"fetch {step.name}", meter)
+        try:
+            return self._told(fetch(step, store, root=self._root, cancel=cancel, meter=meter))
+        finally:
+            self.listener.moving("", None)
 
     @property
     def _root(self) -> Path:

@@ -17,6 +17,7 @@ from tieline.model.run import Outcome, Status
 from tieline.secrets.masking import masker_of
 from tieline.secrets.resolve import Resolver
 from tieline.steps.collector import Collector
+from tieline.steps.meter import Meter
 from tieline.steps.retrying import LASTING, Patience
 from tieline.steps.spools import Spool
 
@@ -80,17 +81,23 @@ def save_all(
     limit = f"up to {collector.patience.seconds:g} s"
     if plan.collect.outputs:
         make_readable(Path(plan.layout.context_path), Path(plan.layout.outputs_path))
+    meter = Meter()
+    listener.moving("saving outputs", meter)
     try:
         collected = collector.finish(
             is_hurried=is_hurried,
             told=lambda reason: listener.note(f"cannot save now, and will try again for {limit}: {reason}"),
+            meter=meter,
         )
     except Exception as error:
         return not_saved(error, outcome)
+    finally:
+        listener.moving("", None)
     for skipped in collected.skipped:
         listener.note(f"not saved: {skipped.name}: {skipped.reason}")
     for note in collected.notes:
         listener.note(note)
+    listener.saved(collected)
     return outcome
 
 
