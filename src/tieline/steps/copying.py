@@ -27,7 +27,17 @@ class Copied:
 
     files: int = 0
     bytes: int = 0
+    cached: int = 0  # bytes of these that were on this machine before
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """One file that is there now. ``was_here``: it came from the cache; ``kept``: its name in the cache."""
+
+    stat: Stat
+    was_here: bool = False
+    kept: str | None = None
 
 
 class Copier:
@@ -51,6 +61,13 @@ class Copier:
         self._store, self._name, self._cancel = store, name, cancel
         self._foreign_links, self._without = foreign_links, without
         self._avoid = _key_of(store, avoid)
+        self._digest = False
+
+    def expect(self, source: str, target: Path) -> None:
+        """What is at ``source`` is going to be asked for, and, if it is a folder, copied to ``target``."""
+
+    def close(self) -> None:
+        """Nothing more is going to be copied."""
 
     def find(self, source: str) -> Stat:
         """What is at ``source``, a link followed where it stays inside the store; an error when nothing is."""
@@ -70,28 +87,39 @@ class Copier:
         """Copy one file; ``target`` is where it will be."""
         self._count(self._fetch((found, target)))
 
-    def _fetch(self, wanted: tuple[Stat, Path]) -> Stat:
+    def _fetch(self, wanted: tuple[Stat, Path]) -> Brought:
         found, target = wanted
+        self._go_on()
+        return Brought(self._bring(found, target))
+
+    def _bring(self, found: Stat, target: Path) -> Stat:
+        """Fetch one file: the one place where that is done."""
+        return self._store.fetch_file(found.key, target, digest=self._digest)
+
+    def _go_on(self) -> None:
         if self._cancel is not None and self._cancel.is_set():
             raise StepFailed.of(Code.STOPPED, f"the run was stopped while copying from {self._name}")
-        self._store.fetch_file(found.key, target)
-        return found
 
-    def _count(self, found: Stat) -> None:
+    def _count(self, brought: Brought) -> None:
         self.copied.files += 1
-        self.copied.bytes += found.size
+        self.copied.bytes += brought.stat.size
+        if brought.was_here:
+            self.copied.cached += brought.stat.size
 
     def tree(self, top: str, target: Path) -> None:
         """Copy what is in the folder ``top`` into ``target``, beside what is there."""
         self._not_into_itself(top, target)
         target.mkdir(parents=True, exist_ok=True)
-        for found in side_by_side(self._fetch, self._files(top, target), self._store.at_once):
-            self._count(found)
+        for brought in side_by_side(self._fetch, self._files(top, target), self._store.at_once):
+            self._count(brought)
+
+    def _entries(self, top: str) -> Iterator[Stat]:
+        return self._store.walk(top)
 
     def _files(self, top: str, target: Path) -> Iterator[tuple[Stat, Path]]:
         """The files of a folder, and where each goes. All else is made while it is met: a folder before its files."""
         left_out = ""
-        for entry in self._store.walk(top):
+        for entry in self._entries(top):
             if left_out and entry.key.startswith(left_out):
                 continue
             left_out = ""

@@ -32,6 +32,7 @@ from tieline.stores.budget import Budget
 from tieline.stores.clients import Opened
 from tieline.stores.copying import settles_in
 from tieline.stores.fetching import all_of, in_parts, only
+from tieline.stores.listed import Listing, digest_of
 from tieline.stores.listing import FILE_MODE
 from tieline.stores.local import open_source, put_here
 from tieline.stores.names import key_of, object_name
@@ -112,8 +113,7 @@ class BucketStore:
         parts = key_parts(key)
         with self._told("look at", key):
             if parts and (found := self._head(key)) is not None:
-                is_folder = found.attributes.get("hdi_isfolder") == "true"  # Azure's own folders, where it has some
-                return listing.folder(key) if is_folder else _stat(key, found)
+                return _as_stat(key, found)
             for _ in self._objects(key):
                 return listing.folder(key)
         return None if parts or self._root else listing.folder("")
@@ -133,13 +133,29 @@ class BucketStore:
         del unreadable  # a bucket's listing is one thing: all of it can be read, or nothing
         key_parts(prefix)
         with self._told("list", prefix):
-            found = [self._entry(meta) for meta in self._objects(prefix)]
+            found = list(self._objects(prefix))
         if not found:
             only = self.stat(prefix) if prefix else None
             if only is not None and only.what == "file":
                 yield only
             return
-        yield from listing.entries(found, prefix, self._folders_in)
+        yield from self._entries(prefix, found)
+
+    def look(self, key: str) -> Stat | Listing | None:
+        """See :class:`tieline.stores.listed.Listable`."""
+        parts = key_parts(key)
+        with self._told("look at", key):
+            head = self._head(key) if parts else None
+            if head is not None and (found := _as_stat(key, head)).what == "file":
+                return found
+            every = list(self._objects(key))
+        if not every and head is None and (parts or self._root):
+            return None
+        size = sum(meta["size"] for meta in every)
+        return Listing(key, digest_of(every), size, lambda: self._entries(key, every))
+
+    def _entries(self, prefix: str, found: Iterable[ObjectMeta]) -> Iterator[Stat]:
+        return listing.entries(map(self._entry, found), prefix, self._folders_in)
 
     def _objects(self, prefix: str) -> Iterator[ObjectMeta]:
         """All objects under a folder; raises the library's errors."""
@@ -351,11 +367,16 @@ def _version(result: GetResult) -> Version:
     return Version(meta["size"], meta["e_tag"], _written(meta))
 
 
+def _as_stat(key: str, found: GetResult) -> Stat:
+    is_folder = found.attributes.get("hdi_isfolder") == "true"  # Azure's own folders, where it has some
+    return listing.folder(key) if is_folder else _stat(key, found)
+
+
 def _stat(key: str, result: GetResult) -> Stat:
     meta = result.meta
     return listing.kept(_plain(key, meta), result.attributes.get(KEPT))
 
 
 def _plain(key: str, meta: ObjectMeta) -> Stat:
-    tag = meta["e_tag"] or ""
-    return Stat(key, meta["size"], _written(meta), listing.FILE_MODE, tag=f"{tag} {meta['version'] or ''}".strip())
+    tag, written = f"{meta['e_tag'] or ''} {meta['version'] or ''}".strip(), _written(meta)
+    return Stat(key, meta["size"], written, listing.FILE_MODE, tag=tag, written_ns=written)

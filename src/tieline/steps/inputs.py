@@ -1,0 +1,219 @@
+"""Copying inputs out of a bucket: through the cache of inputs, where there is one.
+
+An input is read-only to the job, whether it came through the cache or not, the first time or the tenth: a file that may
+be shared with other runs must not be written to, and a job that tries it fails every time, not only the second. The
+folders are the job's own: it may remove, replace and add files.
+
+A folder that is as it was costs its listing, and a link for each file. Else each file is looked up by its own version.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tieline.steps.copying import Brought, Copier
+from tieline.steps.parallel import side_by_side
+from tieline.steps.staging import Staging, is_free
+from tieline.stores.base import Stat
+from tieline.stores.beneath import closing
+from tieline.stores.cache.folder import Cache
+from tieline.stores.cache.objects import read_only
+from tieline.stores.cache.records import About, Record
+from tieline.stores.cache.scope import Scope
+from tieline.stores.listed import Listable, Listing
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """The cache as one connection uses it."""
+
+    cache: Cache
+    scope: Scope
+
+    def about(self, key: str, what: str) -> About:
+        scope = self.scope
+        return About(scope.connection, scope.namespace, scope.address, scope.path(key), what)
+
+
+class InputCopier(Copier):
+    """A :class:`~tieline.steps.copying.Copier` from a bucket."""
+
+    def __init__(
+        self,
+        store: Listable,
+        name: str,
+        *,
+        avoid: Path,
+        cancel: threading.Event | None = None,
+        cached: Cached | None = None,
+    ) -> None:
+        super().__init__(store, name, avoid=avoid, cancel=cancel)
+        self._bucket, self._cached = store, cached
+        self._listing: Listing | None = None
+        self._root = avoid
+        self._folders: list[str] = []
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="tieline-listing")
+        self._asked: tuple[str, Future[Stat | Listing | None]] | None = None
+        self._staging: Staging | None = None
+        self._is_worth_it = True  # what is asked for fits into the cache
+        self._digest = cached is not None
+
+    def find(self, source: str) -> Stat:
+        """See :meth:`Copier.find`; a folder's listing is kept for :meth:`tree`."""
+        asked, self._asked = self._asked, None
+        found = asked[1].result() if asked and asked[0] == source else self._bucket.look(source)
+        if found is None:
+            raise self._missing(source)
+        self._listing = found if isinstance(found, Listing) else None
+        return Stat(source, 0, 0, 0o755, "dir") if isinstance(found, Listing) else found
+
+    def _entries(self, top: str) -> Iterator[Stat]:
+        listing = self._listing
+        return listing.entries() if listing is not None and listing.top == top else super()._entries(top)
+
+    # --- one file
+
+    def file(self, found: Stat, target: Path) -> None:
+        """See :meth:`Copier.file`."""
+        self._fits(found.size)
+        brought = self._fetch((found, target))
+        self._count(brought)
+        if (used := self._used()) and brought.kept:
+            version = used.scope.object_id(found) or ""
+            files = [("", brought.kept, brought.stat.size)]
+            with used.cache.using():
+                record = Record(used.about(found.key, "file"), version, [], files)
+                used.cache.records.write(used.scope.record_id("file", found.key), record)
+
+    def _fetch(self, wanted: tuple[Stat, Path]) -> Brought:
+        found, target = wanted
+        self._go_on()
+        used = self._used()
+        version = used.scope.object_id(found) if used else None
+        if used and version and (kept := _given(used.cache, version, found, target)):
+            return Brought(found, was_here=True, kept=kept)
+        got = self._bring(found, target)
+        os.chmod(target, read_only(got.mode))
+        if used and version and got.sha256 and self._is_worth_it and _same(found, got):
+            return Brought(got, kept=_kept(used.cache, version, got, target))
+        return Brought(got)
+
+    # --- a folder
+
+    def expect(self, source: str, target: Path) -> None:
+        """See :meth:`Copier.expect`: asks for the listing, and links meanwhile what was there the last time."""
+        used = self._used()
+        if used is None or target == self._root or not is_free(target):
+            return
+        record = None
+        with used.cache.using():
+            record = used.cache.records.read(used.scope.record_id("dir", source))
+        if record is None:
+            return
+        self._asked = (source, self._pool.submit(self._bucket.look, source))
+        self._staging, filled = Staging(target, record), False
+        with used.cache.using():
+            filled = self._staging.fill(used.cache, self._go_on)
+        if not filled:
+            self._unstage()
+
+    def tree(self, top: str, target: Path) -> None:
+        """See :meth:`Copier.tree`."""
+        used, listing = self._used(), self._listing
+        if used is None or listing is None or listing.top != top:
+            super().tree(top, target)
+            return
+        self._fits(listing.size)
+        record_id = used.scope.record_id("dir", top)
+        if self._takes_place(listing, target):
+            with used.cache.using():
+                used.cache.records.used(record_id)
+            return
+        target.mkdir(parents=True, exist_ok=True)
+        record = self._anew(top, target, listing, used)
+        if record is not None and not used.cache.trouble:
+            with used.cache.using():
+                used.cache.records.write(record_id, record)
+
+    def _takes_place(self, listing: Listing, target: Path) -> bool:
+        """Whether what was linked ahead is what is there now; then it is at the target."""
+        staging = self._staging
+        if staging is None or staging.target != target or staging.record.listing != listing.digest:
+            return False
+        if not staging.take_place():
+            return False
+        record, self._staging = staging.record, None
+        self.copied.files += len(record.files)
+        self.copied.bytes += record.size
+        self.copied.cached += record.size
+        return True
+
+    def _unstage(self) -> None:
+        if self._staging is not None:
+            self._staging.remove()
+            self._staging = None
+
+    def close(self) -> None:
+        """See :meth:`Copier.close`."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._unstage()
+
+    def _anew(self, top: str, target: Path, listing: Listing, used: Cached) -> Record | None:
+        """Bring each file; what to remember, if all of them are in the cache now."""
+        self._folders = []
+        record = Record(used.about(top, "dir"), listing.digest, self._folders, [])
+        start, whole = len(top) + 1 if top else 0, True
+        for brought in side_by_side(self._fetch, self._files(top, target), self._store.at_once):
+            self._count(brought)
+            if brought.kept is None:
+                whole = False
+            else:
+                record.files.append((brought.stat.key[start:], brought.kept, brought.stat.size))
+        return record if whole else None
+
+    def _other(self, entry: Stat, top: str, relative: str, target: Path) -> None:
+        super()._other(entry, top, relative, target)
+        if entry.what == "dir" and relative:
+            self._folders.append(relative)
+
+    # --- the cache
+
+    def _used(self) -> Cached | None:
+        return self._cached if self._cached is not None and not self._cached.cache.trouble else None
+
+    def _fits(self, size: int) -> None:
+        """What is larger than the whole cache would push out everything, itself too."""
+        used = self._used()
+        self._is_worth_it = used is not None and size <= used.cache.pruner.bound
+        if used is not None and not self._is_worth_it:
+            self.copied.notes.append(f"{self._name} gives more than the cache of inputs may hold: it is not kept there")
+
+
+def _same(found: Stat, got: Stat) -> bool:
+    """Whether what came is what was found: it may have been written anew in between."""
+    return found.size == got.size and found.tag.partition(" ")[0] == got.tag.partition(" ")[0]
+
+
+def _given(cache: Cache, version: str, found: Stat, target: Path) -> str | None:
+    """Link an object's file to where it is wanted; its name, None where the cache does not have it."""
+    with cache.using():
+        name = cache.records.find(version)
+        if name is not None:
+            with closing(os.open(target.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as folder:
+                return name if cache.objects.give(name, found.size, folder, target.name) else None
+    return None
+
+
+def _kept(cache: Cache, version: str, got: Stat, target: Path) -> str | None:
+    """Put a file that was fetched into the cache; its name there."""
+    with cache.using():
+        name, room = cache.objects.put(target, got.sha256 or "")
+        cache.records.note(version, name)
+        cache.pruner.added(room)
+        return name
+    return None
