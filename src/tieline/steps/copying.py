@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tieline.errors import Code, StepFailed, TielineError, nearest
+from tieline.model.sizes import amount
 from tieline.steps.parallel import side_by_side
 from tieline.steps.paths import folder_inside
 from tieline.stores import FolderStore, Stat, Store, StoreTrouble, Why, shown
@@ -29,6 +30,15 @@ class Copied:
     bytes: int = 0
     cached: int = 0  # bytes of these that were on this machine before
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def words(self) -> str:
+        """``2000 files, 31.2 MiB (1.2 MiB from the cache)``."""
+        text = f"{self.files} file{'' if self.files == 1 else 's'}, {amount(self.bytes)}"
+        if not self.cached:
+            return text
+        part = "all of it" if self.cached == self.bytes else amount(self.cached)
+        return f"{text} ({part} from the cache)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,9 +43,7 @@ def fetch(
     return copier.copied
 
 
-def _copier(
-    store: Store, name: str, root: Path, cancel: threading.Event | None, cached: Cached | None
-) -> Copier:
+def _copier(store: Store, name: str, root: Path, cancel: threading.Event | None, cached: Cached | None) -> Copier:
     if isinstance(store, Listable):
         return InputCopier(store, name, avoid=root, cancel=cancel, cached=cached)
     return Copier(store, name, avoid=root, cancel=cancel)

@@ -201,19 +201,21 @@ def _same(found: Stat, got: Stat) -> bool:
 
 def _given(cache: Cache, version: str, found: Stat, target: Path) -> str | None:
     """Link an object's file to where it is wanted; its name, None where the cache does not have it."""
+    given = None
     with cache.using():
         name = cache.records.find(version)
         if name is not None:
             with closing(os.open(target.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as folder:
-                return name if cache.objects.give(name, found.size, folder, target.name) else None
-    return None
+                given = name if cache.objects.give(name, found.size, folder, target.name) else None
+    return given
 
 
 def _kept(cache: Cache, version: str, got: Stat, target: Path) -> str | None:
     """Put a file that was fetched into the cache; its name there."""
+    kept = None
     with cache.using():
         name, room = cache.objects.put(target, got.sha256 or "")
         cache.records.note(version, name)
         cache.pruner.added(room)
-        return name
-    return None
+        kept = name
+    return kept

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tieline.engines.base import Listener
 from tieline.engines.process.folders import RunFolder, host_place
-from tieline.engines.process.opening import open_source
+from tieline.engines.process.opening import open_cache, open_source, scope_for
 from tieline.engines.process.programs import MARKER
 from tieline.errors import StepFailed, TielineError
 from tieline.git.checkout import checkout
@@ -19,6 +19,7 @@ from tieline.secrets.resolve import Resolver
 from tieline.steps.copying import Copied
 from tieline.steps.fetch import fetch
 from tieline.steps.files import take, write_file
+from tieline.steps.inputs import Cached
 
 POLL = 0.02
 
@@ -33,6 +34,7 @@ class StepRunner:
     folder: RunFolder
     known_hosts: Path  # a folder: of each connection, the keys of the servers that it has met
     code: list[dict[str, str]] = field(default_factory=list)
+    _said: set[str] = field(default_factory=set)
 
     def carry_out(self, step: Step, stop: Callable[[], bool]) -> str:
         """Do one step in a thread of its own, so that a stop is seen; what was done, in words."""
@@ -91,7 +93,13 @@ class StepRunner:
 
     def _fetch(self, step: FetchStep, cancel: threading.Event) -> str:
         store = open_source(step.source, self.plan.layout, lambda: self.values)
-        return self._told(fetch(step, store, root=self._root, cancel=cancel))
+        if step.source.type == "volume":
+            return self._told(fetch(step, store, root=self._root, cancel=cancel))
+        with open_cache(self.plan.layout, self._say) as cache:
+            cached = None
+            if cache is not None:
+                cached = Cached(cache, scope_for(step.source, step.connection, self.plan, self.values))
+            return self._told(fetch(step, store, root=self._root, cancel=cancel, cached=cached))
 
     @property
     def _root(self) -> Path:
@@ -100,5 +108,11 @@ class StepRunner:
 
     def _told(self, copied: Copied) -> str:
         for note in copied.notes:
+            self._say(note)
+        return copied.words
+
+    def _say(self, note: str) -> None:
+        """Say something once, however many steps meet it."""
+        if note not in self._said:
+            self._said.add(note)
             self.listener.note(note)
-        return f"{copied.files} file{'' if copied.files == 1 else 's'}, {copied.bytes} bytes"

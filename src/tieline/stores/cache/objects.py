@@ -198,9 +198,7 @@ def _names(folder: int) -> list[str]:
 def _is_as_put(found: os.stat_result, name: str, size: int) -> bool:
     _, mtime_ns, mode = name.split("-")
     return (
-        found.st_size == size
-        and found.st_mtime_ns == int(mtime_ns)
-        and found.st_mode == modes.S_IFREG | int(mode, 8)
+        found.st_size == size and found.st_mtime_ns == int(mtime_ns) and found.st_mode == modes.S_IFREG | int(mode, 8)
     )
 
 

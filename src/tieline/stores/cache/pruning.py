@@ -8,7 +8,6 @@ while a run asks for it is fetched again; a run that has it keeps its link.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import threading
 import time
