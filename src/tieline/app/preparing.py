@@ -112,7 +112,7 @@ def request_for(
             isolated=isolated,
             hidden=hidden_folders(deployment, home),
             inputs_cache=cache_of(deployment, home),
-        ),  # fmt: skip
+        ),
         traits=Traits(name=ENGINE, pods=False),
         params=wanted.params,
         base=str(wanted.file.absolute().parent),

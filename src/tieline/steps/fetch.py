@@ -29,8 +29,8 @@ def fetch(
 ) -> Copied:
     """Carry ``step`` out: copy its items from ``store`` to its path, which must be inside ``root`` (the run's folder).
 
-    A file whose target is "" or ends with ``/`` keeps its name. ``cached``: the cache of inputs, for a bucket. Raises :class:`StepFailed`: ARTIFACT_MISSING,
-    UNSAFE_PATH, FETCH_FAILED or STOPPED.
+    A file whose target is "" or ends with ``/`` keeps its name. ``cached``: the cache of inputs, for a bucket. Raises
+    :class:`StepFailed`: ARTIFACT_MISSING, UNSAFE_PATH, FETCH_FAILED or STOPPED.
     """
     name = f"the connection {step.connection!r}"
     with told_as(Code.FETCH_FAILED, f"cannot fetch from {name}"):

@@ -212,10 +212,11 @@ def _given(cache: Cache, version: str, found: Stat, target: Path) -> str | None:
 
 def _kept(cache: Cache, version: str, got: Stat, target: Path) -> str | None:
     """Put a file that was fetched into the cache; its name there."""
-    kept = None
-    with cache.using():
+    try:
         name, room = cache.objects.put(target, got.sha256 or "")
         cache.records.note(version, name)
         cache.pruner.added(room)
-        kept = name
-    return kept
+    except OSError as error:  # a full disk: the fetch goes on without the cache, and says so
+        cache.give_up(error)
+        return None
+    return name

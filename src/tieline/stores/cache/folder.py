@@ -51,10 +51,14 @@ class Cache:
             try:
                 yield
             except OSError as error:  # a full disk, a folder that was made read-only: the fetch goes on without it
-                self.trouble = trouble_of(self.root, error)
+                self.give_up(error)
         else:
             with suppress(OSError):  # what made it useless is known
                 yield
+
+    def give_up(self, error: OSError) -> None:
+        """Use it no more."""
+        self.trouble = self.trouble or trouble_of(self.root, error)
 
 
 def trouble_of(root: Path, error: OSError) -> str:

@@ -169,12 +169,11 @@ class Objects:
     def all(self) -> Iterator[Kept]:
         """Every file that is here."""
         for folder in _names(self._objects):
-            with suppress(FileNotFoundError, NotADirectoryError):  # not ours, or removed meanwhile
-                with closing(os.open(folder, os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._objects)) as below:
-                    for name in filter(NAME.match, _names(below)):
-                        with suppress(FileNotFoundError):
-                            found = os.stat(name, dir_fd=below, follow_symlinks=False)
-                            yield Kept(name, found.st_size, _room(found), found.st_ctime_ns)
+            with closing(os.open(folder, _FOLDER, dir_fd=self._objects)) as below:
+                for name in filter(NAME.match, _names(below)):
+                    with suppress(FileNotFoundError):  # removed meanwhile
+                        found = os.stat(name, dir_fd=below, follow_symlinks=False)
+                        yield Kept(name, found.st_size, _room(found), found.st_ctime_ns)
 
     def open(self, name: str) -> int:
         """A descriptor of one that is as it was put in, as far as its time and rights tell. Raises OSError."""
