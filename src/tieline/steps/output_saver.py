@@ -172,8 +172,8 @@ class OutputSaver:
     def _file(self, name: str, entry: Stat, done: Pass, final: bool) -> bool:
         """Save one file; whether that could be done. For any thread."""
         key = f"{self._prefix}/{name}"
-        if final:
-            time.sleep(settles_in(entry.mtime_ns))
+        if final and (wait := settles_in(entry.mtime_ns)):
+            time.sleep(wait)
 
         def put() -> None:
             if not self._is_the_same(key, entry):

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 
 import obstore
 
-from tieline.stores.reading import Fetch, Version, side_by_side
+from tieline.stores.reading import Fetch, Version, in_order
 from tieline.stores.sending import AT_ONCE, Unlike, is_md5, plain_tag, write_with_holes
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult
 
     from tieline.stores.clients import Client
+
+
+_NOTHING = memoryview(b"")
 
 
 def all_of(client: Client, name: str, result: GetResult, sha256: str | None) -> memoryview:
@@ -57,9 +60,13 @@ def _agrees(data: memoryview, tag: str, sha256: str | None) -> bool:
 
 def in_parts(target: int, version: Version, fetch: Fetch, *, digest: bool) -> str | None:
     """Write an object to an open file, several ranges at once; its SHA-256, if it is wanted."""
-    found = hashlib.sha256() if digest else None
-    for start, data in side_by_side(version, fetch, AT_ONCE):
+
+    def bring(start: int, end: int) -> memoryview:
+        data = fetch(start, end, version)
         write_with_holes(target, start, data)
-        if found is not None:
-            found.update(data)
-    return found.hexdigest() if found is not None else None
+        return data if digest else _NOTHING
+
+    found = hashlib.sha256()
+    for data in in_order(version.size, bring, AT_ONCE):
+        found.update(data)
+    return found.hexdigest() if digest else None

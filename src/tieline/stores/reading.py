@@ -57,21 +57,16 @@ def ranges(size: int) -> Iterator[tuple[int, int]]:
     return ((start, min(start + PART, size)) for start in range(0, size, PART))
 
 
-def side_by_side(version: Version, fetch: Fetch, at_once: int) -> Iterator[tuple[int, memoryview]]:
-    """All of an object, in order: each range's start and its bytes; so many are asked for at the same time."""
+def in_order(size: int, fetch: Callable[[int, int], memoryview], at_once: int) -> Iterator[memoryview]:
+    """What ``fetch`` gives for each range of an object, in order; so many are asked for at the same time."""
     pool = ThreadPoolExecutor(at_once, thread_name_prefix="tieline-fetch")
-    asked: deque[tuple[int, Future[memoryview]]] = deque()
+    asked: deque[Future[memoryview]] = deque()
     try:
-        for start, end in ranges(version.size):
-            asked.append((start, pool.submit(fetch, start, end, version)))
+        for start, end in ranges(size):
+            asked.append(pool.submit(fetch, start, end))
             if len(asked) > at_once:
-                yield _next(asked)
+                yield asked.popleft().result()
         while asked:
-            yield _next(asked)
+            yield asked.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _next(asked: deque[tuple[int, Future[memoryview]]]) -> tuple[int, memoryview]:
-    start, future = asked.popleft()
-    return start, future.result()
