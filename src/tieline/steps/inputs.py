@@ -24,7 +24,7 @@ from tieline.stores.beneath import closing
 from tieline.stores.cache.folder import Cache
 from tieline.stores.cache.objects import read_only
 from tieline.stores.cache.records import About, Record
-from tieline.stores.cache.scope import Scope
+from tieline.stores.cache.scope import Scope, tag_of
 from tieline.stores.listed import Listable, Listing
 
 
@@ -196,7 +196,7 @@ class InputCopier(Copier):
 
 def _same(found: Stat, got: Stat) -> bool:
     """Whether what came is what was found: it may have been written anew in between."""
-    return found.size == got.size and found.tag.partition(" ")[0] == got.tag.partition(" ")[0]
+    return found.size == got.size and tag_of(found) == tag_of(got)
 
 
 def _given(cache: Cache, version: str, found: Stat, target: Path) -> str | None:

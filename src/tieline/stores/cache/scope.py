@@ -33,7 +33,7 @@ class Scope:
 
     def object_id(self, found: Stat) -> str | None:
         """What stands for one version of one object; None where the server does not tell versions apart."""
-        tag = found.tag.partition(" ")[0]  # its version comes with a GET, and not with every listing
+        tag = tag_of(found)
         if not tag or tag.startswith("W/"):
             return None
         return self._id("object", self.path(found.key), tag, str(found.size), str(found.written_ns // 10**9))
@@ -44,6 +44,12 @@ class Scope:
 
     def _id(self, *parts: str) -> str:
         return hashlib.sha256("\0".join((self.digest, *parts)).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def tag_of(found: Stat) -> str:
+    """The server's name for the contents, the same in a listing and with a GET: some quote it in one of them only, and
+    tell a version in one of them only."""
+    return found.tag.partition(" ")[0].strip('"')
 
 
 def scope_of(access: ObjectStore, secrets: Mapping[str, Secret], connection: str, namespace: str) -> Scope:
