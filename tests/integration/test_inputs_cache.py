@@ -40,7 +40,9 @@ def test_an_unchanged_folder_moves_no_data(world: World) -> None:
     second, again = world.fetch()
     assert tree(second) == expected()
     assert (again.files, again.bytes, again.cached, again.notes) == (6, done.bytes, done.bytes, [])
-    assert all(part not in target for _, target in world.forwarder.asked for part in ("a.bin", "b.bin", "again", "tool"))
+    assert all(
+        part not in target for _, target in world.forwarder.asked for part in ("a.bin", "b.bin", "again", "tool")
+    )
     assert [method for method, _ in world.forwarder.asked].count("GET") <= 4  # listings
     for path in first.rglob("*"):
         if path.is_file():

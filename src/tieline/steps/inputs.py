@@ -20,7 +20,6 @@ from tieline.steps.copying import Brought, Copier
 from tieline.steps.parallel import side_by_side
 from tieline.steps.staging import Staging, is_free
 from tieline.stores.base import Stat
-from tieline.stores.beneath import closing
 from tieline.stores.cache.folder import Cache
 from tieline.stores.cache.objects import read_only
 from tieline.stores.cache.records import About, Record
@@ -95,12 +94,12 @@ class InputCopier(Copier):
         self._go_on()
         used = self._used()
         version = used.scope.object_id(found) if used else None
-        if used and version and (kept := _given(used.cache, version, found, target)):
+        if used and version and (kept := used.cache.give(version, found.size, target)):
             return Brought(found, was_here=True, kept=kept)
         got = self._bring(found, target)
         os.chmod(target, read_only(got.mode))
         if used and version and got.sha256 and self._is_worth_it and _same(found, got):
-            return Brought(got, kept=_kept(used.cache, version, got, target))
+            return Brought(got, kept=used.cache.keep(version, target, got.sha256))
         return Brought(got)
 
     # --- a folder
@@ -197,26 +196,3 @@ class InputCopier(Copier):
 def _same(found: Stat, got: Stat) -> bool:
     """Whether what came is what was found: it may have been written anew in between."""
     return found.size == got.size and tag_of(found) == tag_of(got)
-
-
-def _given(cache: Cache, version: str, found: Stat, target: Path) -> str | None:
-    """Link an object's file to where it is wanted; its name, None where the cache does not have it."""
-    given = None
-    with cache.using():
-        name = cache.records.find(version)
-        if name is not None:
-            with closing(os.open(target.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as folder:
-                given = name if cache.objects.give(name, found.size, folder, target.name) else None
-    return given
-
-
-def _kept(cache: Cache, version: str, got: Stat, target: Path) -> str | None:
-    """Put a file that was fetched into the cache; its name there."""
-    try:
-        name, room = cache.objects.put(target, got.sha256 or "")
-        cache.records.note(version, name)
-        cache.pruner.added(room)
-    except OSError as error:  # a full disk: the fetch goes on without the cache, and says so
-        cache.give_up(error)
-        return None
-    return name

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tieline.stores.base import key_parts
+from tieline.stores.base import StoreTrouble, key_parts
 from tieline.stores.beneath import open_folder
 from tieline.stores.cache.folder import Cache
 from tieline.stores.cache.records import Record
@@ -28,6 +28,12 @@ class Staging:
     def fill(self, cache: Cache, go_on: Callable[[], None]) -> bool:
         """Link everything; False where one of the files cannot be had. Raises what ``go_on`` does, and OSError."""
         self._folder.mkdir(parents=True)
+        try:
+            return self._fill(cache, go_on)
+        except StoreTrouble:  # a path that leads out: this is no record of ours
+            return False
+
+    def _fill(self, cache: Cache, go_on: Callable[[], None]) -> bool:
         for folder in self.record.folders:
             os.close(open_folder(self._folder, key_parts(folder), create=True))
         here, opened, give = "", open_folder(self._folder, ()), cache.objects.give

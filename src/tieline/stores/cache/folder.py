@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tieline.stores.base import shown
+from tieline.stores.beneath import closing
 from tieline.stores.cache.objects import Objects
 from tieline.stores.cache.pruning import Pruner, bound_of
 from tieline.stores.cache.records import Records
@@ -43,6 +44,31 @@ class Cache:
         with self.using():
             self.pruner.settle()
         self.objects.close()
+
+    def give(self, object_id: str, size: int, target: Path) -> str | None:
+        """Put an object's file where it is wanted; its name, None where the cache does not have it."""
+        try:
+            name = self.records.find(object_id)
+            if name is None:
+                return None
+            with closing(os.open(target.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as folder:
+                return name if self.objects.give(name, size, folder, target.name) else None
+        except OSError as error:  # it is fetched instead
+            self.give_up(error)
+            return None
+
+    def keep(self, object_id: str, local: Path, sha256: str) -> str | None:
+        """Keep a file that was fetched, and that nobody may write to; its name, None where it is not kept."""
+        try:
+            if not self.pruner.takes_more():
+                return None
+            name, room = self.objects.put(local, sha256)
+            self.records.note(object_id, name)
+            self.pruner.added(room)
+        except OSError as error:  # a full disk: the fetch goes on without the cache, and says so
+            self.give_up(error)
+            return None
+        return name
 
     @contextmanager
     def using(self) -> Iterator[None]:

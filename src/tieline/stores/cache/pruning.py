@@ -1,7 +1,8 @@
 """Keeping the cache within its bound: what was used least recently goes first.
 
 A prune takes a lock, and nobody waits for it: who adds files writes down how much, and prunes where nobody else does.
-Who prunes looks again when the lock is free, so that what others added meanwhile counts too. A file that is removed
+Who prunes looks again when the lock is free, so that what others added meanwhile counts too. Until there is room, others
+fetch without keeping: so each run under way may be over the bound by a sixteenth of it at the most. A file that is removed
 while a run asks for it is fetched again; a run that has it keeps its link.
 """
 
@@ -50,6 +51,13 @@ class Pruner:
         self._root, self._objects, self._records, self.bound = root, objects, records, bound
         self._lock = threading.Lock()
         self._added = 0
+        self._is_full = False
+
+    def takes_more(self) -> bool:
+        """Whether more may be added: not while somebody makes room for what there is. Raises OSError."""
+        if self._is_full:
+            self._is_full = self._estimate() > self.bound
+        return not self._is_full
 
     def added(self, room: int) -> None:
         """A file was added. Raises OSError."""
@@ -68,10 +76,12 @@ class Pruner:
         with closing(os.open(self._root / "added", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)) as file:
             os.write(file, b"%d\n" % added)
         while self._estimate() > self.bound:
+            self._is_full = True
             with self._locked(wait=False) as mine:
                 if not mine:
                     return  # who has the lock looks again after it
                 self._prune(keep=int(self.bound * LOW), over=self.bound)
+        self._is_full = False
 
     def prune(self, keep: int, *, used_since_ns: int = 0, verify: bool = False, dry_run: bool = False) -> Pruned:
         """Remove what was not used since then, what is damaged (``verify``: reads every file), and the least recently

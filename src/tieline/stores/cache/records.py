@@ -83,10 +83,11 @@ class Records:
 
     def entries(self) -> Iterator[tuple[str, str]]:
         """All of the index: each entry's path, and the name that it says."""
-        for folder in os.scandir(self._index):
-            for entry in os.scandir(folder.path):
-                with suppress(FileNotFoundError):
-                    yield entry.path, os.readlink(entry.path)
+        for folder in os.listdir(self._index):
+            for name in os.listdir(self._index / folder):
+                path = f"{self._index}/{folder}/{name}"
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    yield path, os.readlink(path)
 
     # --- the records
 
@@ -113,11 +114,12 @@ class Records:
 
     def all(self) -> Iterator[tuple[Path, Record, int]]:
         """Every record: where it is, what it says, and when it was used last, in nanoseconds since the epoch."""
-        for entry in os.scandir(self._inputs):
-            with suppress(FileNotFoundError):
-                record = _read(Path(entry.path))
+        for name in os.listdir(self._inputs):
+            path = self._inputs / name
+            with suppress(FileNotFoundError):  # removed meanwhile
+                record = _read(path)
                 if record is not None:
-                    yield Path(entry.path), record, entry.stat().st_mtime_ns
+                    yield path, record, path.stat().st_mtime_ns
 
     def parts(self) -> Iterator[Path]:
         """What writers that were killed left."""
