@@ -1,5 +1,5 @@
-"""What tests of the cache of inputs share: a bucket of a real server behind a forwarder that counts, and fetches as runs
-do them, each into a folder of its own.
+"""What tests of the cache of inputs share: a bucket of a real server behind a forwarder that counts, and fetches as
+runs do them, each into a folder of its own.
 """
 
 from __future__ import annotations

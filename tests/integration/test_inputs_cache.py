@@ -1,4 +1,4 @@
-"""The cache of inputs on real servers: what is unchanged is not fetched again, and what is not is never taken for it."""
+"""The cache of inputs on real servers: what is unchanged is not fetched again; what is not is never taken for it."""
 
 from __future__ import annotations
 
@@ -147,13 +147,13 @@ def test_another_login_shares_nothing(s3: World) -> None:
     assert s3.fetch(access=other)[1].cached == done.bytes
     assert s3.fetch(namespace="team")[1].cached == 0
     assert s3.fetch()[1].cached == done.bytes
-    with pytest.raises(TielineError, match="403|AccessDenied"):
+    with pytest.raises(TielineError, match=r"403|AccessDenied"):
         s3.fetch(given=buckets.s3_secrets(OTHER))
     assert s3.fetch(given=buckets.s3_secrets(READER))[1].cached == done.bytes  # the same secret, with another value
 
 
 def test_where_links_are_not_possible_there_are_copies(s3: World, tmp_path: Path) -> None:
-    shm = Path("/dev/shm")  # noqa: S108 - another file system than tmp_path
+    shm = Path("/dev/shm")
     if shm.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no second file system here")
     root = shm / f"tieline-cache-{os.getpid()}"

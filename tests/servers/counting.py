@@ -54,16 +54,15 @@ def forwarding(to: int) -> Iterator[Forwarder]:
 
 def _accept(listening: socket.socket, forwarder: Forwarder) -> None:
     """Until it is closed; then every connection is."""
-    with ExitStack() as ended:
-        with suppress(OSError):
-            while True:
-                one = ended.enter_context(listening.accept()[0])
-                other = ended.enter_context(socket.create_connection(("127.0.0.1", forwarder.to)))
-                for pair in ((one, other, forwarder, True), (other, one, forwarder, False)):
-                    thread = threading.Thread(target=_pass, args=pair)
-                    thread.start()
-                    ended.callback(thread.join)
-                ended.callback(_end, one, other)
+    with ExitStack() as ended, suppress(OSError):
+        while True:
+            one = ended.enter_context(listening.accept()[0])
+            other = ended.enter_context(socket.create_connection(("127.0.0.1", forwarder.to)))
+            for pair in ((one, other, forwarder, True), (other, one, forwarder, False)):
+                thread = threading.Thread(target=_pass, args=pair)
+                thread.start()
+                ended.callback(thread.join)
+            ended.callback(_end, one, other)
 
 
 def _end(*sides: socket.socket) -> None:

@@ -1,9 +1,9 @@
 """Keeping the cache within its bound: what was used least recently goes first.
 
 A prune takes a lock, and nobody waits for it: who adds files writes down how much, and prunes where nobody else does.
-Who prunes looks again when the lock is free, so that what others added meanwhile counts too. Until there is room, others
-fetch without keeping: so each run under way may be over the bound by a sixteenth of it at the most. A file that is removed
-while a run asks for it is fetched again; a run that has it keeps its link.
+Who prunes looks again when the lock is free, so that what others added meanwhile counts too. Until there is room they
+fetch without keeping: each run under way can take the cache over its bound by a sixteenth of it, and no more. A file
+that is removed while a run asks for it is fetched again; a run that has it keeps its link.
 """
 
 from __future__ import annotations
