@@ -7,6 +7,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from cache_harness import FILES, World, expected, tree, world_of
 from servers import buckets
 from servers.seaweedfs import OTHER, READER
 from tieline.errors import TielineError
+from tieline.stores.bucket import BucketStore
 from tieline.stores.cache.folder import Cache
 from tieline.stores.copying import settles_in
+from tieline.stores.listed import Listing
 
 
 @pytest.fixture(params=["s3", "wasb", "gcs"])
@@ -225,3 +228,35 @@ def test_times_are_those_of_the_objects(s3: World, tmp_path: Path) -> None:
     assert settles_in(local.stat().st_mtime_ns) == 0.0
     s3.store.save_file(local, "data/old")
     assert {(s3.fetch()[0] / "old").stat().st_mtime_ns for _ in range(3)} == {1_000_000_000_123_456_789}
+
+
+def test_a_listing_in_parts_is_the_whole_listing(s3: World) -> None:
+    """Three pages, begun at the same time where they began the last time: whatever is added, changed or gone since."""
+    names = [f"many/{number:04}" for number in range(2500)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda name: s3.store.save_bytes(b"x", name), names))
+    assert isinstance(s3.store, BucketStore)
+    before = s3.store.look("many")
+    assert isinstance(before, Listing)
+    assert [cut.rpartition("/")[2] for cut in before.cuts] == ["0999", "1999"]
+
+    def told() -> set[str]:
+        again, plain = s3.store.look("many", before.cuts), s3.store.look("many")  # type: ignore[attr-defined]
+        assert isinstance(again, Listing)
+        assert isinstance(plain, Listing)
+        assert (again.digest, again.size, again.cuts) == (plain.digest, plain.size, plain.cuts)
+        return {entry.key for entry in again.entries()}
+
+    assert told() == set(names)
+    more = {f"many/{at}-more" for at in ("0000", "0999", "1500", "2499")}
+    for name in more:
+        s3.store.save_bytes(b"more", name)
+    assert told() == {*names, *more}
+    s3.store.delete("many/0500")
+    assert told() == {*names, *more} - {"many/0500"}
+    s3.store.delete("many/1999")  # where a part ends
+    assert told() == {*names, *more} - {"many/0500", "many/1999"}
+    for name in names[1000:2000]:
+        if name != "many/1999":
+            s3.store.delete(name)
+    assert told() == {*names[:1000], *names[2000:], *more} - {"many/0500"}

@@ -114,7 +114,7 @@ class InputCopier(Copier):
             record = used.cache.records.read(used.scope.record_id("dir", source))
         if record is None:
             return
-        self._asked = (source, self._pool.submit(self._bucket.look, source))
+        self._asked = (source, self._pool.submit(self._bucket.look, source, record.cuts))
         self._staging, filled = Staging(target, record), False
         with used.cache.using():
             filled = self._staging.fill(used.cache, self._go_on)
@@ -165,7 +165,7 @@ class InputCopier(Copier):
     def _anew(self, top: str, target: Path, listing: Listing, used: Cached) -> Record | None:
         """Bring each file; what to remember, if all of them are in the cache now."""
         self._folders = []
-        record = Record(used.about(top, "dir"), listing.digest, self._folders, [])
+        record = Record(used.about(top, "dir"), listing.digest, self._folders, [], listing.cuts)
         start, whole = len(top) + 1 if top else 0, True
         for brought in side_by_side(self._fetch, self._files(top, target), self._store.at_once):
             self._count(brought)

@@ -32,7 +32,8 @@ from tieline.stores.budget import Budget
 from tieline.stores.clients import Opened
 from tieline.stores.copying import settles_in
 from tieline.stores.fetching import all_of, in_parts, only
-from tieline.stores.listed import Listing, digest_of
+from tieline.stores.listed import PAGE as _PAGE
+from tieline.stores.listed import Listing, cuts_of, digest_of, pages
 from tieline.stores.listing import FILE_MODE
 from tieline.stores.local import open_source, put_here
 from tieline.stores.names import key_of, object_name
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 KEPT = "tieline"
 MEMORY = 64 * 1024 * 1024
 """Bytes of files that are in memory at once, not counting the library's own copies."""
-_PAGE = 1_000
 
 
 class BucketStore:
@@ -141,27 +141,33 @@ class BucketStore:
             return
         yield from self._entries(prefix, found)
 
-    def look(self, key: str) -> Stat | Listing | None:
+    def look(self, key: str, cuts: Sequence[str] = ()) -> Stat | Listing | None:
         """See :class:`tieline.stores.listed.Listable`."""
         parts = key_parts(key)
         with self._told("look at", key):
             head = self._head(key) if parts else None
             if head is not None and (found := _as_stat(key, head)).what == "file":
                 return found
-            every = list(self._objects(key))
+            every = self._pages(key, cuts) or list(self._objects(key))
         if not every and head is None and (parts or self._root):
             return None
         size = sum(meta["size"] for meta in every)
-        return Listing(key, digest_of(every), size, lambda: self._entries(key, every))
+        return Listing(key, digest_of(every), size, cuts_of(every), lambda: self._entries(key, every))
+
+    def _pages(self, key: str, cuts: Sequence[str]) -> Sequence[ObjectMeta] | None:
+        """A listing in parts; S3's alone can begin anywhere, of others the library would read all before that."""
+        if not cuts or not isinstance(self._client, obstore.store.S3Store):
+            return None
+        return pages(lambda after: self._objects(key, after), cuts)
 
     def _entries(self, prefix: str, found: Iterable[ObjectMeta]) -> Iterator[Stat]:
         return listing.entries(map(self._entry, found), prefix, self._folders_in)
 
-    def _objects(self, prefix: str) -> Iterator[ObjectMeta]:
-        """All objects under a folder; raises the library's errors."""
+    def _objects(self, prefix: str, after: str | None = None) -> Iterator[ObjectMeta]:
+        """All objects under a folder, or those after one of these; raises the library's errors."""
         top = object_name(prefix) if prefix else ""
         below = f"{self._root}/{top}".strip("/")
-        for page in obstore.list(self._client, below or None, chunk_size=_PAGE):
+        for page in obstore.list(self._client, below or None, offset=after, chunk_size=_PAGE):
             yield from page
 
     def _folders_in(self, folder: str) -> set[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,13 +36,14 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """``listing``: the digest of what was there; ``files``: of each, its path in the folder, its file in the cache, and
-    its size; ``folders``: theirs and the empty ones, each after those that it is in."""
+    """What was there. ``listing`` and ``cuts``: see :class:`tieline.stores.listed.Listing`. ``files``: each one's path
+    in the folder, its file in the cache, and its size; ``folders``: those above files, and the empty ones."""
 
     about: About
     listing: str
     folders: list[str]
     files: list[tuple[str, str, int]]
+    cuts: Sequence[str] = ()
 
     @property
     def size(self) -> int:
@@ -98,7 +99,7 @@ class Records:
     def write(self, record_id: str, record: Record) -> None:
         """Remember what was there now."""
         data = {"version": VERSION, "about": asdict(record.about), "listing": record.listing,
-                "folders": record.folders, "files": record.files}  # fmt: skip
+                "folders": record.folders, "files": record.files, "cuts": list(record.cuts)}  # fmt: skip
         text = json.dumps(data, separators=(",", ":"))
 
         def make(part: str) -> None:
@@ -135,7 +136,7 @@ def _read(path: Path) -> Record | None:
         files = [(relative, name, size) for relative, name, size in data["files"]]
         if not all(NAME.match(name) for _, name, _ in files):
             return None
-        return Record(About(**data["about"]), data["listing"], data["folders"], files)
+        return Record(About(**data["about"]), data["listing"], data["folders"], files, data["cuts"])
     except (FileNotFoundError, ValueError, TypeError, KeyError):  # a part of it, or of another version of Tieline
         return None
 
