@@ -10,7 +10,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def bytes_of(size: str) -> int:
     """``20GiB`` and ``20Gi`` are 20 · 1024³, ``20GB`` and ``20G`` 20 · 1000³. Raises ValueError."""
-    if not re.match(SIZE, size):
+    if not re.fullmatch(SIZE, size):
         raise ValueError(f"{size!r} is no size: write a number and a unit: 20GiB, 500MB")
     number = size.rstrip("KMGTiB ")
     unit = size[len(number) :].strip()
@@ -19,7 +19,7 @@ def bytes_of(size: str) -> int:
 
 def seconds_of(duration: str) -> int:
     """``10m`` is 600. Raises ValueError."""
-    if not re.match(DURATION, duration):
+    if not re.fullmatch(DURATION, duration):
         raise ValueError(f"{duration!r} is no time: write a number and s, m, h or d: 7d")
     return int(duration[:-1]) * _SECONDS[duration[-1]]
 
