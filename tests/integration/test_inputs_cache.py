@@ -80,6 +80,7 @@ def test_what_is_changed_is_fetched_and_nothing_else(world: World) -> None:
     assert done.bytes - done.cached == 5003
     assert done.words.endswith("from the cache)")
     assert len(world.forwarder.gets("a.bin")) == 1
+    assert [path.name for path in found.parent.iterdir()] == ["in"]
     assert tree(world.fetch()[0]) == want
     assert not world.forwarder.gets("a.bin")
 

@@ -106,6 +106,7 @@ class InputCopier(Copier):
 
     def expect(self, source: str, target: Path) -> None:
         """See :meth:`Copier.expect`: asks for the listing, and links meanwhile what was there the last time."""
+        self._unstage()
         used = self._used()
         if used is None or target == self._root or not is_free(target):
             return
@@ -133,6 +134,7 @@ class InputCopier(Copier):
             with used.cache.using():
                 used.cache.records.used(record_id)
             return
+        self._unstage()
         target.mkdir(parents=True, exist_ok=True)
         record = self._anew(top, target, listing, used)
         if record is not None and not used.cache.trouble:
