@@ -33,6 +33,7 @@ format: .make/dev  ## Put the code into the house's style
 bench: .make/dev  ## Tieline beside its peers: times, memory, ratios
 	$(BIN)/python bench/control/run.py
 	$(BIN)/python bench/outbox/run.py
+	$(BIN)/python bench/logs/run.py
 
 soak: .make/dev  ## The long versions of the randomised tests
 	TIELINE_SOAK=1 $(PYTEST) --timeout 0

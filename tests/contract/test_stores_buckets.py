@@ -161,12 +161,6 @@ def test_a_secret_that_lacks_its_key_is_no_anonymous_login(provider: str) -> Non
     assert found.part in ("access-key-id", "account-key", "keyfile.json")
 
 
-@pytest.mark.parametrize("method", ["workload-identity", "assume-role"])
-def test_ways_to_log_in_that_are_not_there_yet_are_refused(method: str) -> None:
-    access = ObjectStore(provider="s3", bucket="data", credentials=Credentials(method=method))  # type: ignore[arg-type]
-    assert trouble(lambda: open_store(access, {})).why == Why.UNSUPPORTED
-
-
 def test_azures_three_kinds_of_secret(prefix: str) -> None:
     server = buckets.blobs()
     for number, given in enumerate(

@@ -196,9 +196,9 @@ def test_a_read_only_volume_reads_and_does_not_write(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_opened_says_so(tmp_path: Path) -> None:
-    role = Credentials(method="assume-role")
-    with pytest.raises(StoreTrouble, match=r"s3://b has auth\.method assume-role") as caught:
-        open_store(ObjectStore(provider="s3", bucket="b", credentials=role), {})
+    role = Credentials(method="assume-role", secret="s", role="r")
+    with pytest.raises(StoreTrouble, match=r"gs://b has auth\.method assume-role") as caught:
+        open_store(ObjectStore(provider="gcs", bucket="b", credentials=role), {})
     assert caught.value.code == Code.UNSUPPORTED
     with pytest.raises(StoreTrouble, match="did you mean 'data'"):
         open_store(Volume(claim="dat", mount_path="/m"), {"data": str(tmp_path)})

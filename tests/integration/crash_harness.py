@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import secrets
 import signal
 import subprocess
 import sys
@@ -17,11 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from servers import buckets
+from servers.seaweedfs import ADMIN
 from tieline.app import preparing, submit
 from tieline.app import runs as app_runs
 from tieline.app.deployment import load_deployment
 from tieline.app.home import HomeFolder
 from tieline.engines.base import Controls, Silent
+from tieline.secrets.keeping import Keeper
+from tieline.secrets.secret import Secret
 
 LINES = 150
 
@@ -153,6 +158,7 @@ class World:
     zygote: subprocess.Popen[str]
     chance: random.Random
     isolated: bool = False
+    bucket: bool = False
     seen: set[str] = field(default_factory=set)
     lengths: dict[str, float] = field(default_factory=dict)
 
@@ -160,10 +166,9 @@ class World:
         self.home = HomeFolder(self.folder / "home")
         (self.folder / "store").mkdir()
         self.shared.mkdir()
-        volume = {"hostPath": str(self.folder / "store"), "mountPath": "/store"}
         shared = {"hostPath": str(self.shared), "mountPath": str(self.shared)}  # true both ways
         config = {
-            "artifactsStore": {"name": "store", "kind": "host_path", "schema": volume},
+            "artifactsStore": self.store(),
             "connections": [{"name": "shared", "kind": "host_path", "schema": shared}],
         }
         (self.folder / "tieline.yaml").write_text(json.dumps(config))
@@ -173,6 +178,16 @@ class World:
                       "--allow-empty", "-m", "one"]):  # fmt: skip
             subprocess.run(["git", *args], check=True)
         self.recover()
+
+    def store(self) -> dict[str, Any]:
+        """The connection that saves what runs leave: a folder, or a bucket of SeaweedFS."""
+        if not self.bucket:
+            volume = {"hostPath": str(self.folder / "store"), "mountPath": "/store"}
+            return {"name": "store", "kind": "host_path", "schema": volume}
+        login = {"access-key-id": Secret(ADMIN[0]), "secret-access-key": Secret(ADMIN[1])}
+        Keeper(self.home.root, "secret").set("default", "bucket-login", login)
+        schema = {"bucket": f"s3://data/crashes-{secrets.token_hex(4)}", "endpoint": buckets.weed().endpoint}
+        return {"name": "store", "kind": "s3", "schema": schema, "secret": {"name": "bucket-login"}}
 
     @property
     def shared(self) -> Path:

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from servers import buckets
+from tieline.steps.log_saver import LogSaver
 from tieline.steps.output_saver import OutputSaver
+from tieline.steps.redaction import Unredacted
+from tieline.steps.spools import Spool
 from tieline.stores import Store
 
 
@@ -51,6 +54,26 @@ def test_a_new_collector_sends_nothing_that_is_there(store: Store, folder: Path)
 
     assert read(store, "a") == b"b"
     assert [key for key in after if after[key] != before[key]] == ["run/outputs/a"]
+
+
+def test_a_log_of_many_parts_is_put_together(store: Store, tmp_path: Path) -> None:
+    """What goes there in parts must not be read from there by the library that sends it."""
+    spool = tmp_path / "spool"
+    saver = LogSaver(store, "run", Spool("main", spool), Unredacted)
+    for _ in range(2):
+        with spool.open("ab") as stream:
+            stream.writelines(b"%06d %s\n" % (n, b"x" * 92) for n in range(150_000))
+        saver.save_new(lambda: False)
+    with spool.open("ab") as stream:
+        stream.write(b"the end")
+    before = [entry.key for entry in store.list()]
+    saver.save_rest()
+    saver.put_together()
+    assert len(before) >= 2
+    assert {entry.key for entry in store.list()} == {"run/logs/main.log", "run/logs/main/whole.json"}
+    with store.open("run/logs/main.log") as stream:
+        assert stream.read() == spool.read_bytes()
+    assert saver.lines == 300_001
 
 
 def test_a_file_that_becomes_a_folder_and_back(store: Store, folder: Path) -> None:

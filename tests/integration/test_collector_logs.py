@@ -1,5 +1,6 @@
 """Logs: every line once, in order, none lost, whatever is killed, and readable at every moment."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -15,7 +16,7 @@ from tieline.steps.log_saver import LogSaver
 from tieline.steps.redaction import Redactor, Unredacted
 from tieline.steps.segments import LogFolder, log_names
 from tieline.steps.spools import Spool, Tail
-from tieline.stores import FolderStore, Saved, Stat, StoreTrouble
+from tieline.stores import FolderStore, Saved, Stat, StoreTrouble, Why
 
 
 class Died(BaseException):
@@ -85,13 +86,20 @@ def drain(saver: LogSaver, *, final: bool = False) -> None:
         pass
 
 
-def session(store: FolderStore, spool: Path, writes: list[bytes]) -> None:
-    """A collector that lives while the job writes on, and ends the log. ``writes`` is used up as the job goes."""
+def session(store: FolderStore, spool: Path, writes: list[bytes], *, at_once: bool = True) -> None:
+    """A collector that lives while the job writes on, and ends the log. ``writes`` is used up as the job goes.
+
+    ``at_once``: the last write is seen by nobody but the end, which saves it in the one plain file.
+    """
     saver = LogSaver(store, "run/1", Spool("main", spool), Unredacted)
     while writes:
         append(spool, writes.pop(0))
-        drain(saver)
-    drain(saver, final=True)
+        if writes or not at_once:
+            drain(saver)
+    if at_once:
+        saver.save_rest()
+    else:
+        drain(saver, final=True)
     saver.put_together()
 
 
@@ -107,13 +115,14 @@ def test_one_plain_file_in_the_end(tmp_path: Path) -> None:
     assert log_names(store, "run/1") == ["main"]
 
 
+@pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("when", ["before", "after", "half-way"])
-def test_dying_at_any_moment_loses_and_repeats_nothing(tmp_path: Path, when: str) -> None:
+def test_dying_at_any_moment_loses_and_repeats_nothing(tmp_path: Path, when: str, at_once: bool) -> None:
     """Die at each change in turn; a reader that looks around every change sees a beginning of the log, growing."""
     whole = b"".join(LINES)
     count = MortalStore(tmp_path / "count")
     count.root.mkdir()
-    session(count, tmp_path / "spool", list(LINES))
+    session(count, tmp_path / "spool", list(LINES), at_once=at_once)
 
     for moment in range(1, count.changes + 1):
         root = tmp_path / str(moment)
@@ -128,10 +137,10 @@ def test_dying_at_any_moment_loses_and_repeats_nothing(tmp_path: Path, when: str
         store = MortalStore(root, look)
         store.dies_at, store.when = moment, when
         try:
-            session(store, spool, writes)
+            session(store, spool, writes, at_once=at_once)
         except Died:
             look()
-            session(MortalStore(root, look), spool, writes)
+            session(MortalStore(root, look), spool, writes, at_once=at_once)
         look()
         assert bytes(seen) == whole == all_of(FolderStore(root))
         assert (root / "run/1/logs/main.log").read_bytes() == whole
@@ -178,6 +187,52 @@ def test_any_bytes_and_any_deaths(
     assert all_of(FolderStore(root)) == whole
 
 
+class Unwilling(FolderStore):
+    """Takes no plain file for as long as it is told."""
+
+    fails = True
+
+    def save_chunks(self, chunks: Iterable[bytes], key: str) -> Saved:
+        if self.fails and key.endswith("main.log"):
+            next(iter(chunks))
+            raise StoreTrouble(Why.BROKEN, "too large for today")
+        return super().save_chunks(chunks, key)
+
+
+def test_an_end_that_cannot_be_saved_in_one_is_saved_in_pieces(tmp_path: Path) -> None:
+    spool, store = tmp_path / "spool", Unwilling(tmp_path)
+    saver = LogSaver(store, "run/1", Spool("main", spool), Unredacted)
+    append(spool, b"".join(LINES[:3]))
+    drain(saver)
+    append(spool, b"".join(LINES[3:]))
+    saver.save_rest()
+    with pytest.raises(StoreTrouble, match="today"):
+        saver.put_together()
+    assert all_of(store) == b"".join(LINES)
+    assert all(thread.name != "tieline-ahead" for thread in threading.enumerate())
+    store.fails = False
+    saver.put_together()
+    assert (tmp_path / "run/1/logs/main.log").read_bytes() == all_of(store) == b"".join(LINES)
+
+
+def test_new_lines_are_saved_up_to_where_the_log_is_then(tmp_path: Path) -> None:
+    """What is printed faster than it can be saved is not followed without end."""
+    spool = tmp_path / "spool"
+
+    class Busy(FolderStore):
+        def save_bytes(self, data: bytes, key: str) -> Saved:
+            append(spool, b"y" * 99 + b"\n")
+            return super().save_bytes(data, key)
+
+    append(spool, b"x" * 99 + b"\n")
+    saver = LogSaver(Busy(tmp_path), "run/1", Spool("main", spool), Unredacted)
+    saver.save_new(lambda: False)
+    assert saver.count == 1
+    append(spool, b"z\n" * 1000)
+    saver.save_new(lambda: True)
+    assert saver.count == 2
+
+
 def test_what_is_written_after_the_end_is_added(tmp_path: Path) -> None:
     """A program that left the job may write after the run's end; a second end saves that, too."""
     store = FolderStore(tmp_path)
@@ -210,6 +265,19 @@ def test_a_gap_is_never_passed_over_in_silence(tmp_path: Path) -> None:
     (tmp_path / "run/1/logs/main" / f"{2:020d}-{4:020d}.log").unlink()
     with pytest.raises(StoreTrouble, match="missing from byte 2"):
         all_of(store)
+
+
+def test_a_segment_that_was_cut_short_is_noticed_before_the_others_go(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    saver = LogSaver(store, "run/1", Spool("main", tmp_path / "spool"), Unredacted)
+    for line in (b"one\n", b"two\n"):
+        append(tmp_path / "spool", line)
+        drain(saver)
+    (tmp_path / "run/1/logs/main" / f"{0:020d}-{4:020d}.log").write_bytes(b"on")
+    with pytest.raises(StoreTrouble, match="2 bytes at the end of"):
+        saver.put_together()
+    assert not (tmp_path / "run/1/logs/main.log").exists()
+    assert len(LogFolder(store, "run/1", "main").found()) == 2
 
 
 def test_lines_are_counted(tmp_path: Path) -> None:

@@ -91,6 +91,24 @@ def test_beside_a_running_job(run: Run) -> None:
     assert [t for t in threading.enumerate() if t.name.startswith("tieline-")] == []
 
 
+def test_a_line_after_a_silence_is_saved_at_once_and_those_after_it_together(run: Run) -> None:
+    """By hand, without the thread that does these steps; the wait after the first save is longer than this test."""
+    collector = run.collector()
+    collector._log_wait = 1000.0
+    run.say(b"1\n")
+    assert collector._log_step() <= 0.25
+    assert run.log() == b"1\n"
+    for line in (b"2\n", b"3\n"):
+        run.say(line)
+        assert collector._log_step() <= 0.25
+    assert run.log() == b"1\n"
+    collector.poke()
+    collector._log_step()
+    assert run.log() == b"1\n2\n3\n"
+    assert len(list((run.disk / "run/1/logs/main").iterdir())) == 2
+    assert collector._log_wait == 10.0
+
+
 def test_without_a_start_and_again(run: Run) -> None:
     run.say(b"1\n2\n")
     (run.outputs / "a").write_text("a")

@@ -11,6 +11,7 @@ at the most) are gone. Files never are: they are on the disk. Soak mode prints h
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sqlite3
@@ -20,6 +21,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import crash_harness
 import pytest
@@ -41,11 +44,12 @@ MOMENTS = int(os.environ.get("TIELINE_MOMENTS", "1000")) if SOAK else 20
 SEED = int(os.environ.get("TIELINE_SEED", "1"))
 PATIENCE = 60.0
 VICTIMS = ("supervisor", "guard", "job", "supervisor+job", "supervisor+guard", "everything")
+CHOSEN = tuple(filter(None, os.environ.get("TIELINE_VICTIMS", "").split(","))) or VICTIMS
 BOTH = ("supervisor+guard", "everything")
 PIPE = 64 * 1024
 
 
-@pytest.fixture(scope="module", params=["none", "bubblewrap"])
+@pytest.fixture(scope="module", params=["none", "bubblewrap", "bucket"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     isolated = request.param == "bubblewrap"
     if isolated and (reason := unusable()):
@@ -53,11 +57,12 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("crashes")
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", crash_harness.__file__],
+        env={**os.environ, "PYTHONPATH": str(Path(crash_harness.__file__).parents[1])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        yield World(folder, process, random.Random(SEED), isolated)
+        yield World(folder, process, random.Random(SEED), isolated, request.param == "bucket")
         assert process.stdin is not None
         process.stdin.close()
     if SOAK:
@@ -65,6 +70,16 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 # --- what must hold afterwards
+
+
+class Lost(NamedTuple):
+    """What was flushed and is not in the store."""
+
+    lines: int = 0
+    bytes: int = 0
+
+    def and_(self, other: Lost) -> Lost:
+        return Lost(self.lines + other.lines, self.bytes + other.bytes)
 
 
 @dataclass
@@ -98,14 +113,14 @@ class Look:
         """What is in the store, with sizes and times."""
         return [(item.key, item.size, item.mtime_ns) for item in self.store.walk(self.plan.store.prefix)]
 
-    def check(self, victims: str) -> int:
-        """How many lines are lost, where that may be."""
-        lost = 0
+    def check(self, victims: str) -> Lost:
+        """What is lost, where that may be."""
+        lost = Lost()
         assert self.run.status.is_final
         assert self.run.reason != Code.OUTPUTS_NOT_SAVED, self.run.message
         assert processes_of(self.uuid) == set()
         for attempt in range(1, self.run.attempt + 1):
-            lost += self.check_log(attempt, victims)
+            lost = lost.and_(self.check_log(attempt, victims))
             self.check_outputs(attempt)
             prepared = b"".join(b"prepared %d\n" % n for n in range(10))
             count, _ = self.job.told("init", attempt)
@@ -119,7 +134,7 @@ class Look:
         assert os.listdir(self.world.home.runs / ".trash") == []
         return lost
 
-    def check_log(self, attempt: int, victims: str) -> int:
+    def check_log(self, attempt: int, victims: str) -> Lost:
         count, ended = self.job.told("main", attempt)
         log = self.log("main", attempt).decode()
         *whole, rest = log.split("\n")
@@ -127,9 +142,10 @@ class Look:
         assert line(len(whole)).startswith(rest), "only a last line may be cut"
         lost = max(0, count - len(whole))
         assert not lost or victims in BOTH, f"{count} lines were flushed, {len(whole)} are saved"
-        assert sum(len(line(n)) for n in range(len(whole), count)) - len(rest) <= PIPE
+        size = max(0, sum(len(line(n)) for n in range(len(whole), count)) - len(rest))
+        assert size <= PIPE
         assert not ended or lost or (len(whole) == LINES and not rest)
-        return lost
+        return Lost(lost, size)
 
     def check_outputs(self, attempt: int) -> None:
         count, _ = self.job.told("main", attempt)
@@ -224,11 +240,14 @@ def crash(world: World, number: int, style: str, victims: str) -> tuple[Job, str
 
 @pytest.mark.parametrize("style", ["submit", "detach"])
 def test_nothing_is_lost_whatever_is_killed(world: World, style: str) -> None:
-    count = MOMENTS * 3 // 4 if style == "submit" else MOMENTS - MOMENTS * 3 // 4
+    moments = MOMENTS if SOAK or not world.bucket else MOMENTS // 2
+    count = moments * 3 // 4 if style == "submit" else moments - moments * 3 // 4
     for number in range(count):
-        victims = VICTIMS[number % len(VICTIMS)]
+        victims = CHOSEN[number % len(CHOSEN)]
         job, uuid, moment = crash(world, (0 if style == "submit" else 1_000_000) + number, style, victims)
+        began = time.monotonic()
         world.recover()
+        RECOVERED[uuid] = time.monotonic() - began
         look_again(world, job, uuid, victims, f"{style} {number}: {victims} at {moment:.3f} s")
 
 
@@ -247,19 +266,32 @@ def look_again(world: World, job: Job, uuid: str, victims: str, told: str) -> No
         assert is_intact(world)
     except Exception as error:
         raise AssertionError(f"{told} (run {uuid}, seed {SEED})") from error
-    REPORT.append((told, f"{first.run.status} {first.run.reason}", lost))
+    REPORT.append(Struck(told, victims, f"{first.run.status} {first.run.reason}", lost, RECOVERED.get(uuid)))
 
 
-REPORT: list[tuple[str, str, int]] = []
+class Struck(NamedTuple):
+    """One run that was struck. ``recovered``: seconds that the next command took to end it."""
+
+    told: str
+    victims: str
+    end: str
+    lost: Lost
+    recovered: float | None
+
+
+REPORT: list[Struck] = []
+RECOVERED: dict[str, float] = {}
 
 
 def report() -> str:
-    """What the moments were like, in a few lines."""
-    ends = Counter(end for _, end, _ in REPORT)
-    with_loss = [(told, lost) for told, _, lost in REPORT if lost]
-    lines = [f"{len(REPORT)} runs were struck after they were recorded: {dict(ends)}"]
-    lines.append(f"lines lost in the pipe of a guard that died with its supervisor: {sum(n for _, n in with_loss)}")
-    return "\n".join([*lines, *(f"  {lost} in {told}" for told, lost in with_loss)])
+    """What the moments were like, in a few lines; as JSON where somebody asked for it."""
+    if place := os.environ.get("TIELINE_REPORT"):
+        Path(place).write_text(json.dumps([{**one._asdict(), "lost": one.lost._asdict()} for one in REPORT]))
+    with_loss = [one for one in REPORT if one.lost.lines]
+    lines = [f"{len(REPORT)} runs were struck after they were recorded: {dict(Counter(one.end for one in REPORT))}"]
+    lost = sum(one.lost.lines for one in with_loss)
+    lines.append(f"lines lost in the pipe of a guard that died with its supervisor: {lost}")
+    return "\n".join([*lines, *(f"  {one.lost.lines} in {one.told}" for one in with_loss)])
 
 
 def is_recorded(world: World, uuid: str) -> bool:

@@ -222,13 +222,13 @@ def test_a_secret_that_is_not_there_is_found_before_the_run(cli: Cli) -> None:
     assert cli.runs() == []
 
 
-def test_a_way_to_log_in_that_is_not_there_yet_is_found_before_the_run(cli: Cli) -> None:
+def test_a_workload_that_nothing_identifies_is_found_before_the_run(cli: Cli) -> None:
     world = s3(cli, f"runs/{secrets.token_hex(8)}")
     world.job("true")
-    store = {"name": "store", "kind": "gcs", "schema": {"bucket": "gs://data"}, "auth": {"method": "workload-identity"}}
+    store = {"name": "store", "kind": "s3", "schema": {"bucket": "s3://data"}, "auth": {"method": "workload-identity"}}
     inputs = {"name": "inputs", "kind": "s3", "schema": world.schema, "auth": {"method": "anonymous"}}
     cli.write("tieline.yaml", json.dumps({"artifactsStore": store, "connections": [inputs]}))
     refused = cli("run", "job.yaml", code=69)
-    assert "artifactsStore[store]: the bucket gs://data has auth.method workload-identity" in refused.err
+    assert "artifactsStore[store]: the bucket s3://data has auth.method workload-identity" in refused.err
     assert "inputs" not in refused.err
     assert cli.runs() == []

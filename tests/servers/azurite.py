@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import signal
+import ssl
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -35,10 +36,11 @@ class Azurite:
     """A server that runs."""
 
     port: int
+    scheme: str = "http"
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}/{ACCOUNT}"
+        return f"{self.scheme}://127.0.0.1:{self.port}/{ACCOUNT}"
 
     def make(self, container: str, *, public: bool = False) -> None:
         """Make a container; ``public``: anybody may read and list it."""
@@ -66,7 +68,8 @@ class Azurite:
         request = urllib.request.Request(url, None, given, method=method)
         request.add_header("Authorization", f"SharedKey {ACCOUNT}:{_signed(text)}")
         request.add_header("Content-Length", "0")
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10):
+        ours = urllib.request.HTTPSHandler(context=ssl._create_unverified_context())
+        with urllib.request.build_opener(urllib.request.ProxyHandler({}), ours).open(request, timeout=10):
             pass
 
 
@@ -75,17 +78,20 @@ def _signed(text: str) -> str:
 
 
 @contextmanager
-def azurite(folder: Path) -> Iterator[Azurite]:
-    """Start a server in an existing folder."""
+def azurite(folder: Path, *, tls: tuple[Path, Path] | None = None) -> Iterator[Azurite]:
+    """Start a server in an existing folder. ``tls``: a certificate and its key; then it also takes tokens (of which it
+    looks at issuer, audience and times, and not at the signature)."""
     programs = environments.npm("recipes-azurite", environments.AZURITE)
     port = free_port()
     argv = [
         str(programs / "azurite-blob"), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder),
         "--silent", "--disableTelemetry", "--skipApiVersionCheck",
     ]  # fmt: skip
+    if tls is not None:
+        argv += ["--oauth", "basic", "--cert", str(tls[0]), "--key", str(tls[1])]
     env = {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"}
     with running(argv, folder / "azurite.log", lambda: listens(port), env=env, by=signal.SIGKILL):
-        server = Azurite(port)
+        server = Azurite(port, "https" if tls else "http")
         for container in CONTAINERS:
             server.make(container)
         server.make("public", public=True)

@@ -15,13 +15,13 @@ from tieline.compile.catalog import Home, read_catalog
 from tieline.compile.jobs import read_job
 from tieline.documents.document import Document, parse_document, read_document
 
-CONTROL = Path(__file__).parents[2] / "bench" / "control"
+BENCH = Path(__file__).parents[2] / "bench"
 HOME = Home("/h/artifacts", "/h/claims")
 
 
-def module(name: str) -> ModuleType:
-    """A module of the bench, which is no package: it runs as a script."""
-    spec = importlib.util.spec_from_file_location(f"bench_control_{name}", CONTROL / f"{name}.py")
+def module(name: str, bench: str = "control") -> ModuleType:
+    """A module of a bench, which is no package: it runs as a script."""
+    spec = importlib.util.spec_from_file_location(f"bench_{bench}_{name}", BENCH / bench / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     made = importlib.util.module_from_spec(spec)
@@ -31,6 +31,7 @@ def module(name: str) -> ModuleType:
 
 
 inputs, rows, plot = module("inputs"), module("rows"), module("growth_plot")
+printed = module("inputs", "logs")
 
 
 def no_file(name: str) -> Document:
@@ -96,3 +97,14 @@ def test_the_plot_is_an_svg_with_every_point() -> None:
     points = [(1_000.0, 0.4), (100_000.0, 9.0)]
     tree = ElementTree.fromstring(plot.growth_plot(points, points))
     assert len(tree.findall("{http://www.w3.org/2000/svg}circle")) == 2 * len(points)
+
+
+def test_printed_lines_have_their_length_and_tell_how_they_must_be_saved() -> None:
+    secrets = printed.values(100)
+    lines = list(printed.lines(30_000, secrets))
+    assert {len(line) for line, _ in lines} == {100}
+    changed = [(line, saved) for line, saved in lines if line != saved]
+    assert len(changed) == 300
+    assert all(saved.count(b"***") == 1 for _, saved in changed)
+    assert not any(secret.encode() in saved for _, saved in changed for secret in secrets)
+    assert printed.values(10) == secrets[:10]

@@ -262,6 +262,36 @@ def test_an_auth_that_the_kind_has_not_is_refused() -> None:
     assert set(complaints("s3", {"bucket": "bkt"}, auth={"method": "assume-role"})) == {"auth.role"}
 
 
+ROLE = {"method": "assume-role", "role": "arn:aws:iam::123456789012:role/r"}
+
+
+def test_a_role_says_how_it_is_taken_on() -> None:
+    more = {"externalId": "ours", "duration": "2h", "endpoint": "https://sts.example.org:8443"}
+    found = opened("s3", {"bucket": "bkt"}, secret={"name": "s"}, auth={**ROLE, **more}).credentials
+    assert (found.role, found.external_id, found.duration, found.endpoint) == (
+        ROLE["role"], "ours", 7200, "https://sts.example.org:8443",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "auth", "wrong"),
+    [
+        ("s3", {**ROLE, "endpoint": "sts.example.org"}, "auth.endpoint"),
+        ("s3", {**ROLE, "endpoint": "https://key:canary@sts.example.org"}, "auth.endpoint"),
+        ("s3", {"method": "anonymous", "endpoint": "https://sts.example.org"}, "auth.endpoint"),
+        ("s3", {"method": "anonymous", "duration": "1h"}, "auth.duration"),
+        ("s3", {"method": "workload-identity", "externalId": "x"}, "auth.externalId"),
+        ("gcs", {"method": "workload-identity", "duration": "1h"}, "auth.duration"),
+        ("wasb", {"method": "workload-identity", "endpoint": "https://sts.example.org"}, "auth.endpoint"),
+    ],
+)
+def test_what_only_goes_with_a_role(kind: str, auth: dict[str, Any], wrong: str) -> None:
+    bucket = {"wasb": "wasbs://bkt@account.blob.core.windows.net/"}.get(kind, "bkt")
+    found = complaints(kind, {"bucket": bucket}, auth=auth)
+    assert set(found) == {wrong}
+    assert "canary" not in str(found)
+
+
 def test_two_things_of_a_connection_at_one_path_are_refused() -> None:
     both = {"secret": {"name": "s", "mountPath": "/x"}, "configMap": {"name": "c", "mountPath": "/x"}}
     assert set(complaints("custom", **both)) == {"configMap.mountPath"}

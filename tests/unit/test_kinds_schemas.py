@@ -98,6 +98,11 @@ def test_what_is_no_s3_bucket_is_refused_with_the_right_form(bucket: str) -> Non
     assert "s3://NAME" in message or "credentials belong into a secret" in message
 
 
+@pytest.mark.parametrize(("kind", "bucket"), [("s3", "s3://ab"), ("s3", "ab"), ("s3", "s3://a/p"), ("gcs", "gs://ab/")])
+def test_a_bucket_of_less_than_three_characters_is_told_so(kind: str, bucket: str) -> None:
+    assert "three characters or more" in refusal(kind, bucket=bucket)
+
+
 @pytest.mark.parametrize("bucket", ["gs://name", "gs://name/prefix/", "na_me.example.org"])
 def test_gcs_buckets(bucket: str) -> None:
     assert read("gcs", bucket=bucket).bucket == bucket

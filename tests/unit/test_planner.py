@@ -20,7 +20,7 @@ LAYOUT = Layout(
     context_path="/ctx",
     artifacts_path="/ctx/artifacts",
     outputs_path="/ctx/artifacts/u1/outputs",
-    work_path="/ctx/work",
+    work_path="/ctx/cwd",
     binding_root="/ctx/bindings",
     claims={"mapped": "/srv/mapped"},
     claims_root="/h/claims",
@@ -89,7 +89,7 @@ def job(run: str, *, rest: str = "") -> str:
 def test_the_smallest_job() -> None:
     found = plan("kind: component\nrun: {kind: job, container: {command: 'true'}}")
     assert found.main.command == ("true",)
-    assert found.main.working_dir == "/ctx/work"
+    assert found.main.working_dir == "/ctx/cwd"
     assert found.store.connection == "artifacts-store"
     assert Plan.model_validate(found.as_json()) == found
 
@@ -352,7 +352,7 @@ def test_queues_and_mounts() -> None:
     )
     assert (found.queue, found.queue_limit) == ("gpu", 2)
     assert [(step.source, step.path) for step in found.steps if step.type == "take"] == [
-        ("/jobs/train.py", "/ctx/work/train.py"), ("/jobs/lib", "/ctx/work/src/lib"),
+        ("/jobs/train.py", "/ctx/cwd/train.py"), ("/jobs/lib", "/ctx/cwd/src/lib"),
     ]  # fmt: skip
     assert (
         refused("kind: operation\nmount: ['a:../b']\ncomponent: {run: {kind: job, container: {command: x}}}")[0][0]

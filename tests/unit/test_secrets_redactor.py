@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tieline.secrets import redactor
+from tieline.secrets.hooks import hooks_of
 from tieline.secrets.needles import PIECE, SHORTEST, all_needles, needles_of
 from tieline.secrets.redactor import MASK, Masker
 
@@ -56,8 +58,9 @@ def test_base64_is_masked_at_every_alignment(shift: int, encode, after: str) -> 
     out = masker(value).mask(b"Basic " + text + b"\n")
     left = out.replace(MASK, b"").removeprefix(b"Basic ").strip()
     assert len(left) <= len(encode(b"u" * shift + after.encode())) + 4, "of the value itself nothing is left"
-    for at in range(4, len(text) - 4):
-        assert text[at : at + 12] not in out or at + 12 <= shift * 4 // 3 + 4 or after
+    first, end = -(-shift * 8 // 6), (shift + len(value)) * 8 // 6  # the characters that are of the value alone
+    for at in range(first, end - 3):
+        assert text[at : at + 4] not in left
 
 
 def test_values_of_several_lines_are_masked_line_by_line() -> None:
@@ -110,6 +113,52 @@ def test_no_secret_is_no_work() -> None:
     data = bytes(range(256)) * 10
     assert redactor.feed(data) is data
     assert (redactor.held, redactor.flush()) == (0, b"")
+
+
+def everywhere(needles: list[bytes], data: bytes) -> bytes:
+    """The data without the needles, by trying every place."""
+    hidden = bytearray(len(data))
+    for needle in needles:
+        for at in range(len(data) - len(needle) + 1):
+            if data.startswith(needle, at):
+                hidden[at : at + len(needle)] = b"\1" * len(needle)
+    return hidden_as(bytes(hidden), data)
+
+
+def hidden_as(hidden: bytes, data: bytes) -> bytes:
+    return b"".join(data[at : at + 1] if not is_hidden else b"\0" for at, is_hidden in enumerate(hidden))
+
+
+NEEDLES = st.lists(st.text("aab1", min_size=SHORTEST, max_size=9).map(str.encode), min_size=1, max_size=6)
+
+
+@pytest.mark.parametrize("dense", [0, 10**9])
+@given(NEEDLES, st.data())
+def test_hooks_pass_over_nothing(dense: int, needles: list[bytes], data: st.DataObject) -> None:
+    """With all of the data looked through for needles, and with only what is around the hooks."""
+    parts = st.lists(st.one_of(st.sampled_from(needles), st.text("ab1 \n", max_size=9).map(str.encode)), max_size=9)
+    text = b"".join(data.draw(parts))
+    made = Masker(needles)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redactor, "DENSE", dense)
+        marks = bytearray(len(text))
+        for start, end in made.matches(text):
+            marks[start:end] = b"\1" * (end - start)
+        assert made.matches(text) == sorted(made.matches(text))
+    assert hidden_as(bytes(marks), text) == everywhere(needles, text)
+
+
+def test_every_needle_has_a_hook_and_many_share_one() -> None:
+    needles = all_needles([VALUE.encode(), KEY.encode(), b"x" * 3000, *(b"token-%d-of-many" % n for n in range(200))])
+    hooks = hooks_of(needles)
+    assert all(any(hook in needle for hook in hooks) for needle in needles)
+    assert len(hooks) < len(needles)
+    assert {len(hook) for hook in hooks} == {SHORTEST}
+
+
+def test_masks_are_told_apart_by_their_values() -> None:
+    assert masker("one-value", "another").identity == masker("another", "one-value").identity
+    assert len({masker(*values).identity for values in [(), ("one-value",), ("one-value", "another")]}) == 3
 
 
 WORDS = st.lists(

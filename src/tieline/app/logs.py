@@ -1,22 +1,30 @@
-"""Reading what a run printed: out of the artifacts store, whole or as it grows, whoever is carrying the run out."""
+"""Reading what a run printed: out of the artifacts store, whoever is carrying the run out; and as it grows, on its own
+machine at once."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tieline.app.home import HomeFolder
 from tieline.app.runs import attempt_prefix, folder_of, plan_of, store_of
 from tieline.engines.base import Silent
 from tieline.engines.process import recovery
-from tieline.errors import Code, NotFound, did_you_mean
+from tieline.engines.process.masks import are_same
+from tieline.engines.process.opening import resolver_of
+from tieline.errors import Code, NotFound, TielineError, did_you_mean
 from tieline.model.run import Run
 from tieline.runs.record import Record
+from tieline.secrets.masking import masker_of
+from tieline.steps.following import Follower
 from tieline.steps.log_reader import LogReader
+from tieline.steps.redaction import Redactor
 from tieline.steps.segments import log_names
 
 MAIN = "main"
 PAUSE = 0.2
+SHORT_PAUSE = 0.1
+"""Between two looks at the run's own spool."""
 RECOVER_EVERY = 2.0
 
 
@@ -50,21 +58,35 @@ class RunLogs:
         """The same, and what comes, until the run has ended; it goes on with the next attempt, unless one was asked
         for. A run whose owner dies meanwhile is ended here."""
         number = attempt or self._run.attempt
-        reader = self._reader(program, number)
+        follower = self._follower(program, number)
         look_again = 0.0
         while True:
             run = self._record.get(self._run.uuid)
-            yield from reader.poll()
+            is_over = run.status.is_final or run.attempt > number
+            yield from follower.stored() if is_over else follower.poll()
             if run.attempt > number and attempt is None:
                 number += 1
-                reader = self._reader(program, number)
-            elif run.status.is_final or run.attempt > number:
+                follower = self._follower(program, number)
+            elif is_over:
                 return
             else:
-                time.sleep(PAUSE)
+                time.sleep(SHORT_PAUSE if follower.is_near else PAUSE)
                 if time.monotonic() >= look_again:
                     recovery.recover_one(self._record, folder_of(self._home, run), run.uuid, Silent())
                     look_again = time.monotonic() + RECOVER_EVERY
+
+    def _follower(self, program: str, attempt: int) -> Follower:
+        folder = folder_of(self._home, self._run).attempt(attempt)
+
+        def trusted() -> Callable[[], Redactor] | None:
+            try:
+                masker, _ = masker_of(self._plan, resolver_of(self._plan).sources)
+            except (TielineError, OSError):  # without the secrets nothing may be shown but what is masked already
+                return None
+            return masker.redactor if are_same(folder, masker) else None
+
+        spool = folder.spool(program) if self._plan.collect.logs else None
+        return Follower(self._reader(program, attempt), spool, trusted)
 
     def _reader(self, program: str, attempt: int) -> LogReader:
         return LogReader(self._store, attempt_prefix(self._plan, attempt), program)

@@ -243,9 +243,9 @@ def _at(data: Any, key: str) -> Any:
 
 def _field(connection: Connection, part: str) -> FieldPath:
     """The field of a part; where a whole address says it, that one's."""
-    if part == "secret":
-        return ("secret",)
     schema, steps = connection.schema_, tuple(part.split("."))
+    if steps[0] in ("secret", "auth"):
+        return steps
     names = {camel(name): name for name in type(schema).model_fields} if schema is not None else {}
     if steps[0] in IN_ADDRESSES and getattr(schema, names.get(steps[0], ""), None) is None:
         whole = next((name for name in ADDRESSES if getattr(schema, name, None) is not None), None)

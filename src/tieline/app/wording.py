@@ -23,7 +23,7 @@ from tieline.model.binding import (
     WholeResource,
 )
 from tieline.model.plan import CloneStep, FetchStep, FileStep, Layout, Plan, Program, ProgramStep, Step, TakeStep
-from tieline.stores.clients import address
+from tieline.stores.given import address
 
 
 def value_words(value: Value) -> str:

@@ -24,7 +24,7 @@ ENTRIES = {
     "check": Entry("check:check", "Find every problem of catalogs and job files.", JOBS),
     "runs": Entry("runs:runs", "Runs: list, show, logs, outputs, stop, rm.", LOOK),
     "notifications": Entry("notifications:notifications", "Who was told of what: list, show, retry, deliver.", LOOK),
-    "connections": Entry("connections:connections", "The catalog's connections: list, show.", LOOK),
+    "connections": Entry("connections:connections", "The catalog's connections: list, show, test.", LOOK),
     "secrets": Entry("secrets:secrets", "Secrets in Tieline's home: list, set, rm.", LOOK),
     "configmaps": Entry("secrets:configmaps", "Config maps in Tieline's home: list, show, set, rm.", LOOK),
     "cache": Entry("cache:cache", "Inputs that are kept on this machine: list, prune.", LOOK),

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from tieline.kinds.bindings import SAFE_ENTRY
+from tieline.kinds.fields import HTTP_URL
 from tieline.model.access import Access
 from tieline.model.binding import Binding
-from tieline.model.connection import Connection
+from tieline.model.connection import Auth, Connection
 from tieline.model.form import Form
 
 Complaint = tuple[str, str, str]
@@ -43,6 +44,8 @@ class Kind(ABC):
     A relative path there is relative to the catalog's file: the reader makes it absolute, and then validates."""
     auth_methods: ClassVar[tuple[str, ...]] = ("secret", "anonymous")
     """What ``auth.method`` may say."""
+    logins: ClassVar[str] = ""
+    """How Tieline itself logs in where ``auth`` says something else than a secret: a paragraph of the docs."""
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ()
     """Connections as a catalog has them: a minimal one first, a full one last. Shown in the docs."""
 
@@ -75,6 +78,23 @@ def _auth(connection: Connection, kind: str, methods: tuple[str, ...]) -> Iterat
         yield "auth.method", "it says secret, and the connection names none", "add secret: {name: …}"
     elif auth.method == "assume-role" and not auth.role:
         yield "auth.role", "assume-role needs the role to take on", "add role: to auth"
+    yield from _role(auth, "assume-role" in methods)
+
+
+def _role(auth: Auth, has_roles: bool) -> Iterator[Complaint]:
+    """What only goes with a role; ``has_roles``: whether the kind has any."""
+    takes_on = has_roles and auth.method in ("assume-role", "workload-identity")
+    for field, value in (("duration", auth.duration), ("endpoint", auth.endpoint)):
+        if value is not None and not takes_on:
+            yield f"auth.{field}", f"without a role to take on, {field} means nothing", "leave it out"
+    if auth.external_id is not None and auth.method != "assume-role":
+        yield "auth.externalId", f"{auth.method} has no external id", "leave it out"
+    if auth.endpoint is not None:
+        try:
+            HTTP_URL.check(auth.endpoint)
+        except ValueError as error:
+            wrong, _, right = str(error).partition("|")
+            yield "auth.endpoint", wrong, right
 
 
 def _twice(connection: Connection) -> Iterator[Complaint]:

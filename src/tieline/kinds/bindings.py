@@ -52,9 +52,16 @@ def credentials(connection: Connection, values: Values | None = None) -> Credent
         mount_path=secret.mount_path if secret else None,
         method=method(connection),
         role=auth.role if auth else None,
+        external_id=auth.external_id if auth else None,
+        duration=_seconds(auth.duration) if auth and auth.duration else None,
+        endpoint=auth.endpoint if auth else None,
         audience=auth.audience if auth else None,
         values={name: value for name, value in (values or {}).items() if value is not None},
     )
+
+
+def _seconds(duration: str) -> int:
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[duration[-1]]
 
 
 def _among(keys: Sequence[str], resource: ResourceRef) -> tuple[str, ...]:

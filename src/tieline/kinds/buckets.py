@@ -35,6 +35,8 @@ _PLAIN = (
     (r"^[^/:]*@", "there is a user or password in the address|name the bucket only; credentials belong into a secret"),
 )
 _S3_RIGHT = "write s3://NAME or s3://NAME/PREFIX"
+_SHORT = r"^(?:s3://|gs://)?[^/:]{1,2}(?:/|$)"
+_TOO_SHORT = "a bucket's name has three characters or more"
 _GCS_RIGHT = "write gs://NAME or gs://NAME/PREFIX"
 _WASB_RIGHT = (
     "write wasbs://CONTAINER@ACCOUNT.blob.core.windows.net or wasbs://CONTAINER@ACCOUNT.blob.core.windows.net/PREFIX"
@@ -62,7 +64,9 @@ def _uri(scheme: str, name: str, prefix: str) -> str:
 class S3Schema(Form):
     """A bucket that speaks S3."""
 
-    bucket: Annotated[str, Shape(_S3, "this is no S3 bucket's address", _S3_RIGHT, _PLAIN)]
+    bucket: Annotated[
+        str, Shape(_S3, "this is no S3 bucket's address", _S3_RIGHT, (*_PLAIN, (_SHORT, f"{_TOO_SHORT}|{_S3_RIGHT}")))
+    ]
     """The bucket and a prefix in it: s3://name/prefix; a name alone will do."""
     endpoint: HttpUrl | None = None
     """Where it is served, if not by Amazon: https://minio.example.org:9000."""
@@ -87,12 +91,28 @@ class S3(Kind):
     schema = S3Schema
     relative_paths = ("caBundle",)
     auth_methods = ("secret", "workload-identity", "assume-role", "anonymous")
+    logins = (
+        "Tieline itself takes on `auth.role`: with `assume-role` by the secret's keys (and `auth.externalId`), with "
+        "`workload-identity` by the token in the file that `AWS_WEB_IDENTITY_TOKEN_FILE` names, which is read anew "
+        "each time; without `auth.role`, the role is `AWS_ROLE_ARN`'s. No other variable, file or metadata service is "
+        "asked. Roles are taken on at `auth.endpoint`; by default at the bucket's own server, or, where that is "
+        "Amazon's, at Amazon's STS in the bucket's region; always with the bucket's `caBundle` and `proxy`. The "
+        "credentials last for `auth.duration`. They are got anew five minutes before their end (at the latest when a "
+        "quarter of their time is left), and when the server says that they have ended."
+    )
     examples: ClassVar = (
         {
             "name": "datasets",
             "kind": "s3",
             "schema": {"bucket": "s3://datasets"},
             "secret": {"name": "s3-secret"},
+        },
+        {
+            "name": "shared",
+            "kind": "s3",
+            "schema": {"bucket": "s3://shared/ours", "region": "eu-central-1"},
+            "secret": {"name": "s3-secret"},
+            "auth": {"method": "assume-role", "role": "arn:aws:iam::123456789012:role/shared", "externalId": "ours"},
         },
         {
             "name": "images",
@@ -166,7 +186,15 @@ class S3(Kind):
 class GcsSchema(Form):
     """A bucket of Google Cloud Storage."""
 
-    bucket: Annotated[str, Shape(_GCS, "this is no Google Cloud Storage bucket's address", _GCS_RIGHT, _PLAIN)]
+    bucket: Annotated[
+        str,
+        Shape(
+            _GCS,
+            "this is no Google Cloud Storage bucket's address",
+            _GCS_RIGHT,
+            (*_PLAIN, (_SHORT, f"{_TOO_SHORT}|{_GCS_RIGHT}")),
+        ),
+    ]
     """The bucket and a prefix in it: gs://name/prefix; a name alone will do."""
     endpoint: HttpUrl | None = None
     """Where it is served, if not by Google: http://fake-gcs.example.org:4443."""
@@ -182,6 +210,11 @@ class Gcs(Kind):
     title = "A bucket of Google Cloud Storage"
     schema = GcsSchema
     auth_methods = ("secret", "workload-identity", "anonymous")
+    logins = (
+        "With `workload-identity` Tieline itself asks Google's metadata server for the token of its service account, "
+        "as everything on GKE does (at `GCE_METADATA_HOST`, where that is set; never through a proxy). With any other "
+        "method it asks nobody. Identities of other clouds (`external_account` files) are not read."
+    )
     examples: ClassVar = (
         {
             "name": "datasets",
@@ -248,6 +281,11 @@ class Wasb(Kind):
     title = "A container of Azure Blob Storage"
     schema = WasbSchema
     auth_methods = ("secret", "workload-identity", "anonymous")
+    logins = (
+        "With `workload-identity` Tieline itself exchanges the token in the file that `AZURE_FEDERATED_TOKEN_FILE` "
+        "names for one of Azure's, as `AZURE_CLIENT_ID` of the tenant `AZURE_TENANT_ID` (the connection's own tenant "
+        "comes first), at `AZURE_AUTHORITY_HOST`: the variables that AKS sets. With any other method it asks nobody."
+    )
     examples: ClassVar = (
         {
             "name": "datasets",

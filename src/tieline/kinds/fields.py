@@ -141,15 +141,13 @@ Host = Annotated[
         "write it without scheme, user and port, like db.example.org; the port has its own field",
     ),
 ]
-HttpUrl = Annotated[
-    str,
-    Shape(
-        r"^https?://[^\s/?#@]+([/?#]\S*)?$",
-        "this is no http address",
-        "write it like https://host.example.org:8443/path",
-        ADDRESS_TRAPS,
-    ),
-]
+HTTP_URL = Shape(
+    r"^https?://[^\s/?#@]+([/?#]\S*)?$",
+    "this is no http address",
+    "write it like https://host.example.org:8443/path",
+    ADDRESS_TRAPS,
+)
+HttpUrl = Annotated[str, HTTP_URL]
 Proxy = Annotated[
     str,
     Shape(

@@ -36,9 +36,9 @@ _FAMILY_TITLES = {
 }
 
 _ASSUME_ROLE = (
-    "Taking on a role is for a later version: until then `auth: {method: assume-role, role: …}` is read, and a job "
-    "finds the secret's own credentials. The role is bound nowhere: to the SDKs `AWS_ROLE_ARN` means one that is taken "
-    "on with a token (`AWS_WEB_IDENTITY_TOKEN_FILE`), not with keys."
+    "`auth: {method: assume-role, role: …}` says which role is taken on with the secret's credentials. A job finds "
+    "these credentials themselves. The role is bound nowhere: to the SDKs `AWS_ROLE_ARN` means one that is taken on "
+    "with a token (`AWS_WEB_IDENTITY_TOKEN_FILE`), not with keys."
 )
 
 
@@ -99,6 +99,7 @@ def _fields(kind: Kind) -> list[str]:
         "## Schema",
         _table(["field", "type", "required", "description"], rows),
         f"{strictness}{needed}{login}",
+        *([kind.logins] if kind.logins else []),
         *([_ASSUME_ROLE] if "assume-role" in kind.auth_methods else []),
     ]
 

@@ -24,6 +24,9 @@ class Credentials(Plain):
     mount_path: str | None = None
     method: Literal["secret", "workload-identity", "assume-role", "anonymous"] = "anonymous"
     role: str | None = None
+    external_id: str | None = None
+    duration: int | None = None  # seconds that credentials of the role are valid
+    endpoint: str | None = None  # where the role is taken on
     audience: str | None = None
     values: dict[str, Value] = Field(default_factory=dict)
 

@@ -75,7 +75,14 @@ class Auth(Form):
     method: Literal["secret", "workload-identity", "assume-role", "anonymous"]
     """``secret``: the named secret; ``workload-identity``: the identity of the run's service account."""
     role: str | None = None
-    """``assume-role``: the role to take on (an ARN on AWS)."""
+    """The role to take on (an ARN on AWS). For ``workload-identity``, the default is AWS_ROLE_ARN's."""
+    external_id: str | None = None
+    """``assume-role``: the external id that the role's owner asks for."""
+    duration: Duration | None = None
+    """How long credentials of the role are valid, 15m to 12h. Default: what the server gives, one hour."""
+    endpoint: str | None = None
+    """Where roles are taken on (STS): https://sts.eu-central-1.amazonaws.com. Default: the bucket's own server,
+    or Amazon's STS in the bucket's region."""
     audience: str | None = None
     """``workload-identity``: the audience of the token."""
 

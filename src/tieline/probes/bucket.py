@@ -85,7 +85,8 @@ class BucketFamily(Family):
 
     def _authenticate(self) -> str:
         """A listing: its answer says whether the login is known, whatever that may do. What was listed is kept."""
-        must_have_something(self._access.credentials, self.secrets, *_LOGINS)
+        if self._access.credentials.method in ("secret", "assume-role"):
+            must_have_something(self._access.credentials, self.secrets, *_LOGINS)
         store = self._store
         try:
             self._listed = store.some(MANY + 1)
@@ -93,7 +94,7 @@ class BucketFamily(Family):
             if error.why not in (Why.FORBIDDEN, Why.NOT_FOUND):
                 raise _failed(error) from None
             self._listed = error
-        if self._access.credentials.method != "secret":
+        if self._access.credentials.method == "anonymous":
             raise Skipped("the connection has no login; the server answers without one")
         may = ", and may not list" if isinstance(self._listed, StoreTrouble) else ""
         return f"the server knows the login{may}"

@@ -1,15 +1,21 @@
 """Masks secrets in a stream of bytes: linear in its length, whatever the number of secrets (Aho-Corasick).
 
+Nearly all of a log is looked through for hooks only (:mod:`tieline.secrets.hooks`), and for the needles themselves only
+where a hook is.
+
 The stream may be cut anywhere, also inside of a value: what may be the beginning of one is held back until it is known.
 Binary output passes as it is, but for the values in it.
 """
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tieline.secrets.hooks import around, hooks_of
 from tieline.secrets.needles import SHORTEST
 from tieline.secrets.secret import HIDDEN
 
@@ -17,8 +23,10 @@ if TYPE_CHECKING:
     from ahocorasick_rs import BytesAhoCorasick
 
 MASK = HIDDEN.encode()
-LARGE = 512 * 1024
-"""Bytes of all needles beyond which the automaton is made smaller and slower."""
+LARGE = 64 * 1024
+"""Bytes of all needles beyond which their automaton is made smaller and slower: it would take 500 times as many."""
+DENSE = 256
+"""Where there is a hook for so many bytes, all of them are looked through for needles at once."""
 KEPT = 4
 """So many times the longest needle may be held back."""
 
@@ -33,7 +41,12 @@ class Masker:
         self._needles = sorted(set(needles))
         self.longest = max(map(len, self._needles), default=0)
         self._heads = frozenset(needle[:1] for needle in self._needles)
-        self._automaton = _automaton(self._needles)
+        self._hooks = _automaton(hooks_of(self._needles))
+
+    @property
+    def identity(self) -> bytes:
+        """The same for two that mask the same, and for no others. It is a secret itself."""
+        return hashlib.sha256(b"\n".join(self._needles)).digest()
 
     def redactor(self) -> StreamRedactor:
         """A redactor for one stream."""
@@ -45,9 +58,22 @@ class Masker:
 
     def matches(self, data: bytes) -> list[tuple[int, int]]:
         """Where needles are, by their beginnings."""
-        if self._automaton is None:
+        if self._hooks is None or not (hooks := self._hooks.find_matches_as_indexes(data)):
             return []
-        return sorted((start, end) for _, start, end in self._automaton.find_matches_as_indexes(data, overlapping=True))
+        parts = around(data, hooks, self.longest) if len(hooks) * DENSE < len(data) else ((0, len(data)),)
+        find = self._finding
+        found = [
+            (at + start, at + end) for at, stop in parts for _, start, end in find(data[at:stop], overlapping=True)
+        ]
+        found.sort()
+        return found
+
+    @cached_property
+    def _finding(self) -> Callable[..., list[tuple[int, int, int]]]:
+        """Finds the needles themselves. Made when the first hook is found: it takes a while."""
+        automaton = _automaton(self._needles)
+        assert automaton is not None, "there is no hook without a needle"  # noqa: S101
+        return automaton.find_matches_as_indexes
 
     def open_at(self, data: bytes) -> int:
         """From where on the end of the data may be the beginning of a needle; its length where it can't be."""

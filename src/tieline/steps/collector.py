@@ -21,18 +21,22 @@ from tieline.steps.log_saver import LogSaver
 from tieline.steps.output_saver import Failure, OutputSaver, Pass, Skipped
 from tieline.steps.redaction import Redactor, Unredacted
 from tieline.steps.retrying import Backoff, GivingUp, Patience
-from tieline.steps.spools import Spool, Tail
+from tieline.steps.spools import CAP, PORTION, Spool, Tail
 from tieline.steps.worker import Worker
 from tieline.stores import Store, StoreTrouble, Why, shown
 
 Echo = Callable[[str, bytes], None]
 """Called with the name of a log and its next, redacted, bytes."""
 
-ECHO_WAITS = (0.1, 0.5)
-LOG_WAITS = (0.25, 2.0)
+ECHO_WAITS = (0.1, 0.25)
+LOG_WAITS = (0.25, 10.0)
+"""Between two looks at the logs; and at most between two saves, while a program goes on printing."""
+LOG_GROWTH, FAST_GROWTH = 1.25, 4.0
+"""So many times as long is the wait after each save; where much was to be saved, soon larger pieces are better."""
 OUTPUT_WAIT = 1.0
 REST = 3.0
 """After a look at the outputs, at least so many times what it took passes before the next."""
+TICK = 0.1
 RETRY_WAITS = (0.5, 30.0)
 
 
@@ -51,7 +55,7 @@ class Collector:
     """Collects one attempt of one run into ``prefix`` of ``store``.
 
     ``interval``: seconds between two looks at the outputs once a run goes on for long; -1: only at the end.
-    ``redactor`` makes a new one for each log. ``patience``: how long ``finish`` goes on against failures.
+    ``redactor`` makes a new one for each log. ``patience``: how long ``finish`` goes on against failures that may pass.
     """
 
     def __init__(
@@ -71,14 +75,15 @@ class Collector:
         self._store, self._prefix, self._folder = store, prefix, outputs
         self._logs = [LogSaver(store, prefix, spool, redactor) for spool in spools] if logs_enabled else []
         self._outputs = OutputSaver(store, prefix, outputs) if outputs_enabled else None
-        self._interval, self._patience = interval, patience or Patience()
+        self._interval, self.patience = interval, patience or Patience()
         self._echo = echo
         self._tails = [(spool.name, Tail(spool.path, 0, redactor)) for spool in spools] if echo else []
         self._echoer: Worker | None = None
         self._savers: list[Worker] = []
         self._last = Pass()
         self._log_retry, self._output_retry = Backoff(*RETRY_WAITS), Backoff(*RETRY_WAITS)
-        self._log_wait, self._output_wait = LOG_WAITS[0], min(OUTPUT_WAIT, max(interval, 0.0))
+        self._log_wait, self._log_due = LOG_WAITS[0], 0.0
+        self._output_wait = min(OUTPUT_WAIT, max(interval, 0.0))
         self._echo_wait = ECHO_WAITS[0]
         self._log_trouble = self._output_trouble = ""
 
@@ -101,23 +106,32 @@ class Collector:
 
     def poke(self) -> None:
         """Look now, instead of at the next moment that was planned."""
+        self._log_due = 0.0
         for worker in self._all_workers():
             worker.poke()
 
     def _all_workers(self) -> list[Worker]:
         return [*([self._echoer] if self._echoer else []), *self._savers]
 
-    def finish(self, timeout: float | None = None) -> Collected:
+    def finish(
+        self,
+        timeout: float | None = None,
+        *,
+        is_hurried: Callable[[], bool] = lambda: False,
+        told: Callable[[str], None] = lambda _: None,
+    ) -> Collected:
         """Save all that is left, and return what there is. For when nobody writes any more; without ``start``, too.
 
         ``timeout``: seconds, on top of the patience with a store that fails; a single operation that hangs is
-        not interrupted. Raises :class:`StoreFailed` with OUTPUTS_NOT_SAVED; then all is still on the disk, and
-        ``finish`` may be called again, here or in a new collector.
+        not interrupted. ``is_hurried``: whether somebody has asked for a stop, so that the patience is short. ``told``:
+        hears why something could not be saved and will be tried again; once, until another reason comes. Raises
+        :class:`StoreFailed` with OUTPUTS_NOT_SAVED; then all is still on the disk, and ``finish`` may be called again,
+        here or in a new collector.
         """
-        limit = GivingUp(self._patience, timeout)
+        limit = GivingUp(self.patience, timeout, is_hurried=is_hurried)
         try:
             self._stop_saving(timeout)
-            self._save_all(limit)
+            self._save_all(limit, told)
             return self._close()
         finally:
             self._stop_echo()  # last: a console that stands still keeps nothing from being saved
@@ -141,21 +155,27 @@ class Collector:
         for name, tail in self._tails:
             self._show_all(name, tail, final=True)
 
-    def _save_all(self, limit: GivingUp) -> None:
+    def _save_all(self, limit: GivingUp, told: Callable[[str], None]) -> None:
+        before = ""
         while True:
             failures, left = self._pass(limit)
             if not failures and not left:
                 return
-            wait = limit.wait()
+            wait = limit.wait([failure.error for failure in failures])
             if wait is None:
                 raise self._not_saved(failures, left)
-            time.sleep(wait)
+            reason = next((str(failure.error) for failure in failures if failure.error.again), before)
+            if reason != before:
+                told(reason)
+            before = reason
+            if not _waited(wait, limit):
+                raise self._not_saved(failures, left)
 
     def _pass(self, limit: GivingUp) -> tuple[list[Failure], int]:
         """Try to save everything once: what failed, and how many files were not tried."""
         failures = []
         for saver in self._logs:
-            failure = _save_log(saver, limit)
+            failure = _save_log(saver, limit, lambda: False)
             if failure is not None:
                 failures.append(failure)
                 limit.told(False)
@@ -213,7 +233,7 @@ class Collector:
         """Show what a program wrote up to now; whether there was any."""
         news = False
         try:
-            while self._echo is not None and (piece := tail.next(final=final)):
+            while self._echo is not None and (piece := tail.next(final=final, most=PORTION)):
                 self._echo(name, piece.data)
                 news = True
                 if not piece.is_full:
@@ -223,14 +243,23 @@ class Collector:
         return news
 
     def _log_step(self) -> float:
-        failures = [failure for saver in self._logs if (failure := _save_log(saver, None))]
+        """Save what is new, but not too often: a line that comes after a silence at once, those after it together."""
+        now = time.monotonic()
+        if now < self._log_due:
+            return min(LOG_WAITS[0], self._log_due - now)
+        before = [(saver.count, saver.size) for saver in self._logs]
+        failures = [failure for saver in self._logs if (failure := _save_log(saver, None, self._is_stopping))]
         if failures:
             self._log_trouble = str(failures[0].error)
             return self._log_retry.next()
         self._log_trouble = ""
         self._log_retry.reset()
-        self._log_wait = min(self._log_wait * 1.25, LOG_WAITS[1])
-        return self._log_wait
+        after = [(saver.count, saver.size) for saver in self._logs]
+        if after != before:
+            grown = sum(size for _, size in after) - sum(size for _, size in before)
+            self._log_wait = min(self._log_wait * (FAST_GROWTH if grown >= CAP else LOG_GROWTH), LOG_WAITS[1])
+            self._log_due = time.monotonic() + self._log_wait
+        return LOG_WAITS[0]
 
     def _output_step(self) -> float:
         if self._outputs is None:
@@ -249,12 +278,22 @@ class Collector:
         return any(worker.is_stopping for worker in self._savers)
 
 
-def _save_log(saver: LogSaver, limit: GivingUp | None) -> Failure | None:
+def _waited(seconds: float, limit: GivingUp) -> bool:
+    """Wait before the next attempt; False when time is up meanwhile."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0 and not limit.is_over:
+        time.sleep(min(TICK, left))
+    return not limit.is_over
+
+
+def _save_log(saver: LogSaver, limit: GivingUp | None, is_over: Callable[[], bool]) -> Failure | None:
     """Save all that a log has; ``limit`` is there at the end, when nobody writes any more."""
     before = saver.count
     try:
-        while saver.save(final=limit is not None):
-            pass
+        if limit is None:
+            saver.save_new(is_over)
+        else:
+            saver.save_rest()
     except StoreTrouble as error:
         return Failure(f"the log of {saver.spool.name}", error)
     except OSError as error:

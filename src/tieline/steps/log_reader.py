@@ -17,6 +17,8 @@ class LogReader:
     def __init__(self, store: Store, prefix: str, name: str) -> None:
         self._folder = LogFolder(store, prefix, name)
         self.offset = 0
+        self.raw_end: int | None = None
+        """Where in the raw spool the end of what was read is; None: not known."""
 
     def poll(self) -> Iterator[bytes]:
         """What is new since the last call, in chunks. Raises :class:`StoreTrouble` when the store cannot be read."""
@@ -34,7 +36,7 @@ class LogReader:
         chain = self._folder.chain()
         parts = [(self._folder.whole_key, chain.whole.size)]
         parts += [(self._folder.segment_key(segment), segment.size) for segment in chain.segments]
-        start = 0
+        start, self.raw_end = 0, None
         for key, size in parts:
             end = start + size
             if self.offset < end:
@@ -43,6 +45,7 @@ class LogReader:
         if chain.has_gap:
             gap = f"a part of the log {shown(self._folder.key)!r} is missing from byte {chain.end} of its spool"
             raise StoreTrouble(Why.NOT_FOUND, gap, "see what is in that folder")
+        self.raw_end = chain.end if self.offset == chain.saved else None
 
     def _part(self, key: str, skip: int, size: int) -> Iterator[bytes]:
         with self._folder.store.open(key, offset=skip) as stream:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+from tieline.steps.ahead import Ahead
 from tieline.steps.redaction import Redactor
 from tieline.steps.segments import LogFolder, Segment, Whole
-from tieline.steps.spools import CAP, Piece, Spool, Tail
-from tieline.stores import Store, StoreTrouble
+from tieline.steps.spools import CAP, PORTION, Piece, Spool, Tail, emptied_mark
+from tieline.stores import Store, StoreTrouble, Why, shown
 
 MERGED = 32
 """So many small segments become one, so that a job of a month does not leave a million files."""
@@ -32,6 +33,10 @@ class LogSaver:
         self._segments: list[Segment] = []
         self.count = 0
         """How many segments this saver has saved."""
+        self.size = 0
+        """How many raw bytes were in them."""
+        self._tries_at_once = True
+        self._cuts_told = 0
 
     @property
     def cuts(self) -> int:
@@ -49,6 +54,7 @@ class LogSaver:
         is_old = self._pending is not None
         if self._pending is None:
             self._pending = tail.next(final=final)
+            self._tell_cuts(tail)
         piece = self._pending
         if piece is None:
             return False
@@ -56,11 +62,43 @@ class LogSaver:
         self._store.save_bytes(piece.data, self._folder.segment_key(segment))
         self._segments.append(segment)
         self._pending = None
-        self.count += 1
+        self._counted(piece.end - piece.start)
         if len(self._segments) >= MERGED:
             with suppress(StoreTrouble):  # the lines are saved; how many files they lie in can wait
                 self._merge()
         return is_old or piece.is_full
+
+    def save_new(self, is_over: Callable[[], bool]) -> None:
+        """Save what is there now. What comes meanwhile is left to the next time, or to :meth:`save_rest`, which sends
+        it only once; so is all the rest when ``is_over``."""
+        goal = self.size + self._ready().left
+        while self.save() and self.size < goal and not is_over():
+            continue
+
+    def save_rest(self) -> None:
+        """Save what is left, for nobody writes any more: all of it in the one plain file, so that it is sent only once.
+        That is tried once; if it fails, piece by piece, going on each time from where it failed."""
+        self._save_in_one()
+        while self.save(final=True):
+            continue
+
+    def _save_in_one(self) -> None:
+        tail = self._ready()
+        self._pending = self._pending or tail.next(final=True)
+        self._tell_cuts(tail)
+        if self._pending is None or tail.cuts or not self._tries_at_once:
+            return
+        self._tries_at_once = False
+        before, whole_before = self._pending.start, self._whole
+        try:
+            self._make_whole(self._left(tail))
+            self._counted(self._whole.end - before)
+        except StoreTrouble:  # piece by piece it may go better; if not, that says why
+            pass
+        finally:
+            if self._whole is whole_before:  # what was taken is to be taken again
+                self._tail = Tail(self.spool.path, before, self._redactor)
+            self._pending = None
 
     def put_together(self) -> None:
         """Make the log one plain file, and remove its segments. Only after everything is saved."""
@@ -68,15 +106,43 @@ class LogSaver:
         if not (self._segments or self._whole.exists or self.spool.path.exists()):
             return  # the program never ran
         if self._segments or not self._whole.exists:
-            counted = _Counted(self._all())
-            saved = self._store.save_chunks(counted, self._folder.whole_key)
-            end = self._segments[-1].end if self._segments else self._whole.end
-            whole = Whole(end, saved.size, counted.lines, exists=True)
-            self._store.save_bytes(whole.as_bytes(), self._folder.mark_key)
-            self._whole, self._segments = whole, []
+            self._make_whole(iter(()))
         for segment in self._folder.found():
             if segment.end <= self._whole.end:
                 self._store.delete(self._folder.segment_key(segment))
+
+    def _make_whole(self, more: Iterator[Piece]) -> None:
+        """Write the one plain file, of what is saved and ``more``."""
+        end = self._segments[-1].end if self._segments else self._whole.end
+
+        def chunks() -> Iterator[bytes]:
+            nonlocal end
+            yield from self._all()
+            for piece in more:
+                end = piece.end
+                yield piece.data
+
+        with Ahead(chunks()) as ahead:
+            counted = _Counted(iter(ahead))
+            saved = self._store.save_chunks(counted, self._folder.whole_key)
+        whole = Whole(end, saved.size, counted.lines, exists=True)
+        self._store.save_bytes(whole.as_bytes(), self._folder.mark_key)
+        self._whole, self._segments = whole, []
+
+    def _left(self, tail: Tail) -> Iterator[Piece]:
+        piece = self._pending
+        while piece is not None:
+            yield piece
+            piece = tail.next(final=True, most=PORTION)
+
+    def _tell_cuts(self, tail: Tail) -> None:
+        if tail.cuts > self._cuts_told:
+            self._cuts_told = tail.cuts
+            with suppress(OSError):  # whoever follows sees for itself, in most cases
+                emptied_mark(self.spool.path).touch(mode=0o600)
+
+    def _counted(self, raw: int) -> None:
+        self.count, self.size = self.count + 1, self.size + raw
 
     def _ready(self) -> Tail:
         """Where to go on: known after the first look at the store."""
@@ -114,6 +180,10 @@ class LogSaver:
             while size and (data := stream.read(min(_CHUNK, size))):
                 size -= len(data)
                 yield data
+        if size:
+            raise StoreTrouble(
+                Why.BROKEN, f"{size} bytes at the end of {shown(key)!r} are missing", "see who writes there"
+            )
 
     def _read(self, key: str) -> bytes:
         with self._store.open(key) as stream:

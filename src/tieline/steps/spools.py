@@ -18,9 +18,17 @@ from tieline.stores import shown
 
 CAP = 8 * 1024 * 1024
 """The most raw bytes of one piece."""
+PORTION = 1024 * 1024
+"""Of a piece that need not be large: memory of this size is used again and again, and is in the processor's cache."""
 HOLD_BYTES = 64 * 1024
 HOLD_SECONDS = 1.0
 """How much, and how long, of a line without an end is waited for while its writer lives."""
+
+
+def emptied_mark(spool: Path) -> Path:
+    """A file that is there from when the spool's saver has seen that it was emptied: only the saver knows since then
+    which raw offset the spool's first byte has."""
+    return spool.with_name(f"{spool.name}.emptied")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +52,8 @@ class Piece:
     start: int
     end: int
     data: bytes
-
-    @property
-    def is_full(self) -> bool:
-        """Whether more is likely to be there at once. A smaller piece reached the spool's end, as it was then."""
-        return self.end - self.start >= CAP - HOLD_BYTES
+    is_full: bool
+    """Whether more is likely to be there at once. A smaller piece reached the spool's end, as it was then."""
 
 
 class Tail:
@@ -65,12 +70,21 @@ class Tail:
         self.cuts = 0
         """How often the spool was emptied by the program itself."""
 
-    def next(self, *, final: bool = False) -> Piece | None:
-        """What there is to give now, up to :data:`CAP`; None when nothing is.
+    @property
+    def left(self) -> int:
+        """About how many raw bytes are there to be read. Raises OSError."""
+        try:
+            return self._path.stat().st_size - (self._read - self._base)
+        except FileNotFoundError:
+            return 0
+
+    def next(self, *, final: bool = False, most: int | None = None) -> Piece | None:
+        """What there is to give now, ``most`` raw bytes (:data:`CAP`); None when nothing is.
 
         It ends with a line's end, except where a line is too long, or too old, or ``final``: nothing follows then.
         """
-        raw = self._raw(final)
+        most = min(most or CAP, CAP)
+        raw = self._raw(final, most)
         if raw is None:
             return None
         data, at_end = raw
@@ -82,11 +96,11 @@ class Tail:
         end = self._read - self._redactor.held
         if end == self._start and not out:
             return None
-        piece = Piece(self._start, end, out)
+        piece = Piece(self._start, end, out, is_full=len(data) >= most - HOLD_BYTES)
         self._start = end
         return piece
 
-    def _raw(self, final: bool) -> tuple[bytes, bool] | None:
+    def _raw(self, final: bool, most: int) -> tuple[bytes, bool] | None:
         """The raw bytes to go on with, and whether the spool ends there; None: wait."""
         try:
             with self._path.open("rb", buffering=0) as stream:
@@ -94,7 +108,7 @@ class Tail:
                 if size < self._read - self._base:
                     self._base, self.cuts = self._read, self.cuts + 1
                 position = self._read - self._base
-                data = os.pread(stream.fileno(), CAP, position) if size > position else b""
+                data = os.pread(stream.fileno(), most, position) if size > position else b""
         except FileNotFoundError:
             return None
         at_end = position + len(data) >= size

@@ -1,17 +1,22 @@
-"""How one logs in to Azure Blob Storage: an account's key, a shared access signature, or a string that has either."""
+"""A client for Azure Blob Storage, and how one logs in there: an account's key, a shared access signature, or a
+string that has either; or as a workload (:mod:`tieline.stores.identities`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tieline.model.access import ObjectStore
-from tieline.secrets.secret import Secret
+from tieline.stores.answers import Server
 from tieline.stores.base import StoreTrouble, Why
+from tieline.stores.given import Secrets
+from tieline.stores.identities import azure_identity
+from tieline.stores.options import client_options, retries, server_of
+from tieline.stores.renewing import Renewing
 
 if TYPE_CHECKING:
-    from obstore.store import AzureCredential
+    from obstore.store import AzureConfig, AzureCredential, AzureStore
 
 KEY, SIGNATURE, STRING = "account-key", "sas-token", "connection-string"
 
@@ -25,7 +30,43 @@ class Login:
     endpoint: str | None = None
 
 
-def azure_login(access: ObjectStore, secrets: Mapping[str, Secret]) -> Login:
+def open_azure(access: ObjectStore, secrets: Secrets) -> tuple[AzureStore, Server, Renewing | None]:
+    """The client, whom messages are about, and what renews its login. Raises StoreTrouble."""
+    from obstore.store import AzureStore
+
+    method = access.credentials.method
+    login = azure_login(access, secrets) if method == "secret" else None
+    endpoint = _endpoint(access, login)
+    config: AzureConfig = {
+        "account_name": access.account or "",
+        "endpoint": endpoint,
+        "use_emulator": False,
+        "use_fabric_endpoint": False,
+        "use_azure_cli": False,
+        "disable_tagging": False,
+        "skip_signature": method == "anonymous",
+    }
+    renewing = azure_identity(access, secrets) if method == "workload-identity" else None
+    provider: Any = renewing or ((lambda: login.credential) if login else None)
+    client = AzureStore(
+        access.bucket, config=config, client_options=client_options(access, endpoint), retry_config=retries(),
+        credential_provider=provider,
+    )  # fmt: skip
+    part = login.name if login else "auth.method" if renewing else ""
+    return client, server_of(access, endpoint, part, renewing), renewing
+
+
+def azure_endpoint(access: ObjectStore, secrets: Secrets) -> str:
+    """Where requests go to. Raises StoreTrouble."""
+    return _endpoint(access, azure_login(access, secrets) if access.credentials.method == "secret" else None)
+
+
+def _endpoint(access: ObjectStore, login: Login | None) -> str:
+    usual = f"https://{access.account}.blob.core.windows.net"
+    return (access.endpoint or (login.endpoint if login else None) or usual).rstrip("/")
+
+
+def azure_login(access: ObjectStore, secrets: Secrets) -> Login:
     """The login that the secret has. Raises StoreTrouble where it has none that can be used."""
     given = {name: secrets[name].reveal_text().strip() for name in (KEY, SIGNATURE, STRING) if secrets.get(name)}
     if KEY in given:

@@ -33,16 +33,20 @@ class Why(StrEnum):
     UNSUPPORTED = "unsupported"
 
 
+AGAIN = frozenset({Why.UNREACHABLE, Why.CHANGED, Why.FULL, Why.BROKEN})
+"""What may be otherwise soon, unless more is known: a server is started again, room is made, a network comes back."""
 _CODES = {Why.UNSAFE: Code.UNSAFE_PATH, Why.SOURCE: Code.FILE_UNREADABLE, Why.UNSUPPORTED: Code.UNSUPPORTED}
 
 
 class StoreTrouble(StoreFailed):
     """One operation of a store failed. ``why`` tells "not found", "forbidden" and "full" apart; ``part`` is what to
-    mend in the connection, by its name in the access or among its credentials, where that is known.
+    mend in the connection, by its name in the access or among its credentials, where that is known. ``again``: whether
+    the same may work soon, without anybody mending anything; by ``why`` where it is not said.
     """
 
-    def __init__(self, why: Why, message: str, hint: str = "", part: str = "") -> None:
+    def __init__(self, why: Why, message: str, hint: str = "", part: str = "", *, again: bool | None = None) -> None:
         self.why, self.part = why, part
+        self.again = why in AGAIN if again is None else again
         super().__init__(Problem(_CODES.get(why, Code.STORE_FAILED), message, hint))
 
 

@@ -54,7 +54,7 @@ class BucketStore:
     at_once = 16
 
     def __init__(self, opened: Opened, prefix: str = "") -> None:
-        self._client, self._server = opened.client, opened.server
+        self._client, self._server, self._renew = opened.client, opened.server, opened.renew
         self._memory = Budget(MEMORY)
         self._sender = Sender(opened.client, opened.checks, lambda name: self._open(name, self._key(name)))
         self._root = "/".join(key_parts(prefix))
@@ -329,6 +329,8 @@ class BucketStore:
             raise self._damaged(doing, key, error) from None
         except (obstore.exceptions.BaseError, FileNotFoundError, UnicodeError) as error:
             better = self._asked_again(error, key)
+            if self._renew is not None and answers.has_ended(better):
+                self._renew()  # so that whoever tries again has a new login
             raise answers.trouble(better, doing, self._shown(key), self._server) from None
         except ValueError as error:
             if "Could not parse path" not in str(error) and "parsing Path" not in str(error):

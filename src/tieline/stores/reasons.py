@@ -21,6 +21,15 @@ _WHY = {
     errno.ELOOP: Why.UNSAFE,
 }
 
+_SETTLED = frozenset(
+    {
+        errno.EACCES, errno.EFBIG, errno.EILSEQ, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT,
+        errno.EOPNOTSUPP, errno.EPERM, errno.EROFS,
+    }
+)  # fmt: skip
+"""What is the same at the next attempt. All else may pass: room is made, what was in the way goes, a disk that failed
+(EIO) or a server of files that was away (ESTALE) is back."""
+
 _TELL = {
     Why.NOT_FOUND: ("is not there", "check the name, and that the disk is mounted"),
     Why.FORBIDDEN: ("is not allowed for this user", "give the user that runs Tieline the rights to it"),
@@ -35,4 +44,4 @@ def trouble(error: OSError, doing: str, what: str) -> StoreTrouble:
     """``error`` as a :class:`StoreTrouble`: "cannot <doing> <what>: …"."""
     why = _WHY.get(error.errno or 0, Why.BROKEN)
     told, hint = _TELL.get(why, (f"failed: {error.strerror or error}", "see the system's log"))
-    return StoreTrouble(why, f"cannot {doing} {what}: it {told}", hint)
+    return StoreTrouble(why, f"cannot {doing} {what}: it {told}", hint, again=error.errno not in _SETTLED)

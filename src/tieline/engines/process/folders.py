@@ -124,8 +124,15 @@ class Attempt:
         for path in (self.root, self.spools, self.exits):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    @property
+    def masks(self) -> Path:
+        """By what the output is masked, as a digest."""
+        return self.root / "masks"
+
     def remove_spools(self) -> None:
         remove_tree(self.spools)
+        with suppress(OSError):  # it is no use any more, and does no harm
+            self.masks.unlink(missing_ok=True)
 
 
 def layout_of(

@@ -33,6 +33,10 @@ IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 UNCHANGEABLE = {signal.SIGKILL, signal.SIGSTOP}
 PORTION = 64 * 1024
 ROOM = 4096
+MUCH = 4096
+GATHERING = 0.0003
+"""So many bytes at once, and more is waited for, so many seconds: to wake for each write costs more than all else that
+is done with it."""
 PATIENCE = 10.0
 """Seconds until a process that KILL does not end (a disk that hangs, another user's) is left alone."""
 
@@ -72,12 +76,13 @@ class Output:
         self.file = os.open(place, os.O_WRONLY | os.O_CREAT, 0o600)
         os.lseek(self.file, 0, os.SEEK_END)
         self.is_stuck = False
+        self.moved = 0
 
     def move(self, most: int = 64 * PORTION) -> bool:
         """Move on what is there; False when nobody can write any more. A full disk is stuck: it waits in the pipe."""
         self.is_stuck = False
-        moved = 0
-        while moved < most:
+        self.moved = 0
+        while self.moved < most:
             try:
                 count = os.splice(self.reading, self.file, PORTION)
             except BlockingIOError:
@@ -87,7 +92,7 @@ class Output:
                 return True
             if not count:
                 return False
-            moved += count
+            self.moved += count
         return True
 
     def finish(self, patience: float) -> None:
@@ -226,6 +231,8 @@ def watch(fd: int, pid: int, letters: bytes, output: Output) -> tuple[int, str]:
     listening = follow(poll, output, False)
     while True:
         ready = {number for number, _ in poll.poll(1000 if listening else 100)}
+        if output.reading in ready and output.moved >= MUCH:
+            time.sleep(GATHERING)
         listening = follow(poll, output, listening)
         if pidfd in ready:
             _, status = os.waitpid(pid, 0)

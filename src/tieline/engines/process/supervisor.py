@@ -242,7 +242,7 @@ class Supervisor:
             self._note.write(number, outcome)
         final, collector = outcome, self._collector
         if collector is not None:
-            final = save_all(collector, self.plan, outcome, self.listener)
+            final = save_all(collector, self.plan, outcome, self.listener, lambda: self._limits.stop)
             self._collector = None
         if final is outcome and may_retry(outcome, number, self.plan) and self._limits.why is None:
             to, trash = Status.RETRYING, tidy_attempt(self.folder, number, wholly=not is_recorded)

@@ -54,7 +54,8 @@ def tag_of(found: Stat) -> str:
 
 def scope_of(access: ObjectStore, secrets: Mapping[str, Secret], connection: str, namespace: str) -> Scope:
     """The scope of a connection to a bucket, in a run's namespace."""
-    from tieline.stores.clients import address, endpoint_of
+    from tieline.stores.clients import endpoint_of
+    from tieline.stores.given import address
 
     login = access.credentials
     who = None if login.method == "anonymous" else [login.method, namespace, login.secret, login.role, login.audience]
