@@ -169,7 +169,16 @@ class Meanwhile:
         self._store, self._happens = store, happens
 
     def __getattr__(self, name: str) -> object:
-        return getattr(self._store, name)
+        whole = getattr(self._store, name)
+        return self._looking(whole) if name == "look" else whole  # of a bucket; a folder has none
+
+    def _looking(self, look: Callable[..., object]) -> Callable[..., object]:
+        def looked(*args: object) -> object:
+            found = look(*args)
+            self._happens()
+            return found
+
+        return looked
 
     def walk(self, prefix: str = "") -> Iterator[Stat]:
         entries = list(self._store.walk(prefix))

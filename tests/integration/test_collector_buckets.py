@@ -74,7 +74,7 @@ def test_a_log_of_many_parts_is_put_together(store: Store, tmp_path: Path) -> No
     saver.save_rest()
     saver.put_together()
     assert len(before) >= 2
-    assert {entry.key for entry in store.list("run/outputs")} == {"run/logs/main.log", "run/logs/main/whole.json"}
+    assert {entry.key for entry in store.list()} == {"run/logs/main.log", "run/logs/main/whole.json"}
     with store.open("run/logs/main.log") as stream:
         assert stream.read() == spool.read_bytes()
     assert saver.lines == 300_001

@@ -37,6 +37,10 @@ class HomeFolder:
     def claims(self) -> Path:
         return self.root / "claims"
 
+    @property
+    def inputs_cache(self) -> Path:
+        return self.root / "cache" / "inputs"
+
     def create(self) -> None:
         """Make what is missing. Raises RecordError where that cannot be."""
         try:

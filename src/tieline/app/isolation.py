@@ -44,8 +44,9 @@ def choose(wanted: Isolation) -> Chosen:
 
 
 def hidden_folders(deployment: Deployment, home: HomeFolder) -> tuple[str, ...]:
-    """Tieline's home, and the folders that secrets come from."""
-    return tuple(dict.fromkeys((str(home.root), *_secret_folders(deployment))))
+    """Tieline's home, the folders that secrets come from, and other runs' inputs."""
+    cache = deployment.catalog.inputs_cache.path
+    return tuple(dict.fromkeys((str(home.root), *_secret_folders(deployment), *((cache,) if cache else ()))))
 
 
 def _secret_folders(deployment: Deployment) -> Iterator[str]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tieline.app.cache import cache_of
 from tieline.app.deployment import Deployment
 from tieline.app.home import HomeFolder
 from tieline.app.isolation import Isolation, choose, hidden_folders
@@ -101,10 +102,17 @@ def request_for(
         owner=user() if complete else "",
         created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
     )
-    folder, hidden = RunFolder(home.runs / uuid), hidden_folders(deployment, home)
     return Request(
         run=identity,
-        layout=layout_of(folder, uuid, deployment.catalog.claims, home.claims, isolated=isolated, hidden=hidden),
+        layout=layout_of(
+            RunFolder(home.runs / uuid),
+            uuid,
+            deployment.catalog.claims,
+            home.claims,
+            isolated=isolated,
+            hidden=hidden_folders(deployment, home),
+            inputs_cache=cache_of(deployment, home),
+        ),
         traits=Traits(name=ENGINE, pods=False),
         params=wanted.params,
         base=str(wanted.file.absolute().parent),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from tieline.cli.terminal import paint, printable
+from tieline.model.sizes import amount
 
 LONG = 300
 WIDEST = 44
@@ -66,10 +67,7 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
 
 def size(count: int) -> str:
     """Bytes as a person says them."""
-    if count < 1024:
-        return f"{count} B"
-    power = min((count.bit_length() - 1) // 10, 4)
-    return f"{count / 1024**power:.1f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+    return amount(count)
 
 
 def files(count: int) -> str:

@@ -27,6 +27,7 @@ ENTRIES = {
     "connections": Entry("connections:connections", "The catalog's connections: list, show, test.", LOOK),
     "secrets": Entry("secrets:secrets", "Secrets in Tieline's home: list, set, rm.", LOOK),
     "configmaps": Entry("secrets:configmaps", "Config maps in Tieline's home: list, show, set, rm.", LOOK),
+    "cache": Entry("cache:cache", "Inputs that are kept on this machine: list, prune.", LOOK),
     "kinds": Entry("kinds:kinds", "The kinds of connections: list, show.", LOOK),
     "schema": Entry("schema:schema", "JSON Schemas of catalogs and jobs.", TOOLS),
     "completion": Entry("completion:completion", "The completion script of a shell.", TOOLS),

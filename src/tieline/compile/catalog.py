@@ -23,6 +23,7 @@ from tieline.model.catalog import (
     DEFAULT_NAMESPACE,
     Catalog,
     DeploymentForm,
+    InputsCacheForm,
     NamespaceForm,
     PersistenceSection,
     SecretSourceForm,
@@ -118,6 +119,7 @@ def _catalog(reading: _Reading, form: DeploymentForm, home: Home) -> Catalog:
         clusters=form.clusters,
         queues={name: queue.concurrency for name, queue in form.queues.items()},
         secrets=tuple(_settled_source(source, reading) for source in form.secrets),
+        inputs_cache=_settled_cache(form.inputs_cache, reading),
         presets=os.path.join(reading.base, form.presets or "presets"),
         default_store=form.artifacts_store is None,
     )
@@ -135,6 +137,12 @@ def _settled_source(source: SecretSourceForm, reading: _Reading) -> SecretSource
         if path is not None
     }
     return source.model_copy(update={"directory": folder.model_copy(update=settled)})
+
+
+def _settled_cache(cache: InputsCacheForm, reading: _Reading) -> InputsCacheForm:
+    if cache.path is None:
+        return cache
+    return cache.model_copy(update={"path": os.path.join(reading.base, _absolute_path(cache.path, reading))})
 
 
 def _spelt(data: Any) -> Any:

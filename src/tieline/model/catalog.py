@@ -6,10 +6,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from tieline.documents.forms import described
 from tieline.model.connection import AbsolutePath, Connection, Name, RelativePath
 from tieline.model.form import LATER, Form
+from tieline.model.sizes import SIZE
 
 DEFAULT_NAMESPACE = "default"
+SIZE_PATTERN = described(SIZE, "a number and a unit: 20GiB, 500MB")
 
 
 class Persistence(Form):
@@ -122,6 +125,17 @@ class QueueForm(Form):
     """How many runs of this queue may be under way at once."""
 
 
+class InputsCacheForm(Form):
+    """Files that were fetched from buckets, kept on this machine: the next run that asks for them moves no data."""
+
+    enabled: bool = True
+    """Whether there is a cache. Default: yes."""
+    path: str | None = None
+    """Its folder; relative paths are relative to the deployment file. Default: ``cache/inputs`` in Tieline's home."""
+    max_size: str | None = Field(default=None, pattern=SIZE_PATTERN)
+    """The most that it may take. Default: 20GiB, or a tenth of what the disk has free, if that is less."""
+
+
 class DeploymentForm(Form):
     """The deployment file, ``tieline.yaml``. Its connections are read by their kinds afterwards."""
 
@@ -140,6 +154,8 @@ class DeploymentForm(Form):
     """Concurrency limits that a job asks for with ``queue``."""
     secrets: tuple[SecretSourceForm, ...] = ()
     """Where secrets and config maps come from; the first source that has one wins. Default: home, then environment."""
+    inputs_cache: Annotated[InputsCacheForm, LATER] = Field(default_factory=InputsCacheForm)
+    """What is kept of inputs that were fetched from buckets."""
     presets: str | None = None
     """The folder of presets; relative to this file. Default: ``presets``."""
 
@@ -174,5 +190,6 @@ class Catalog:
     clusters: Mapping[str, ClusterForm] = field(default_factory=dict)
     queues: Mapping[str, int] = field(default_factory=dict)
     secrets: tuple[SecretSourceForm, ...] = ()
+    inputs_cache: InputsCacheForm = field(default_factory=InputsCacheForm)
     presets: str = ""
     default_store: bool = False

@@ -29,13 +29,20 @@ class Identity(Plain):
     created_at: str  # ISO 8601, UTC
 
 
+class InputsCache(Plain):
+    """Where inputs that were fetched before are kept, and how many bytes of them (None: a share of the disk)."""
+
+    path: str
+    max_size: int | None = None
+
+
 class Layout(Plain):
     """Where an engine puts things, as the *job* sees them. Absolute paths.
 
     ``claims`` maps a claim's name to the local folder that stands for it, where the engine has no claims (default: one
     of its name in ``claims_root``); ``real_mounts`` says whether a catalog's ``mountPath`` is true for the job
     (else templates and variables give the true path); ``hidden``: folders of this machine that the job is not to see,
-    where it has a root of its own.
+    where it has a root of its own; ``inputs_cache``: None where there is none.
     """
 
     context_path: str
@@ -48,6 +55,7 @@ class Layout(Plain):
     hidden: tuple[str, ...] = ()
     claims: dict[str, str] = Field(default_factory=dict)
     claims_root: str = ""
+    inputs_cache: InputsCache | None = None
 
     def claim_path(self, claim: str) -> str:
         """The local folder that stands for a claim."""

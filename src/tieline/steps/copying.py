@@ -12,13 +12,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from tieline.errors import Code, StepFailed, TielineError, nearest
+from tieline.model.sizes import amount
 from tieline.steps.meter import Meter
 from tieline.steps.parallel import side_by_side
 from tieline.steps.paths import folder_inside
+from tieline.steps.retrying import persistently
 from tieline.stores import FolderStore, Stat, Store, StoreTrouble, Why, shown
 
+T = TypeVar("T")
 _LOOKED_AT = 5000  # names that are compared to find the one that was meant
 
 
@@ -28,7 +32,26 @@ class Copied:
 
     files: int = 0
     bytes: int = 0
+    cached: int = 0  # bytes of these that were on this machine before
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def words(self) -> str:
+        """``2000 files, 31.2 MiB (1.2 MiB from the cache)``."""
+        text = f"{self.files} file{'' if self.files == 1 else 's'}, {amount(self.bytes)}"
+        if not self.cached:
+            return text
+        part = "all of it" if self.cached == self.bytes else amount(self.cached)
+        return f"{text} ({part} from the cache)"
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """One file that is there now. ``was_here``: it came from the cache; ``kept``: its name in the cache."""
+
+    stat: Stat
+    was_here: bool = False
+    kept: str | None = None
 
 
 class Copier:
@@ -56,11 +79,18 @@ class Copier:
         self._foreign_links, self._without = foreign_links, without
         self._avoid = _key_of(store, avoid)
         self._meter = meter
-        self._fetch_file, self._counts_bytes = fetch or self._plainly, fetch is None
+        self._other_way, self._counts_bytes = fetch, fetch is None
+        self._digest = False
+
+    def expect(self, source: str, target: Path) -> None:
+        """What is at ``source`` is going to be asked for, and, if it is a folder, copied to ``target``."""
+
+    def close(self) -> None:
+        """Nothing more is going to be copied."""
 
     def find(self, source: str) -> Stat:
         """What is at ``source``, a link followed where it stays inside the store; an error when nothing is."""
-        found = self._store.stat(source)
+        found = self._again(lambda: self._store.stat(source))
         if found is None:
             raise self._missing(source)
         if found.what != "link":
@@ -78,21 +108,41 @@ class Copier:
             self._meter.begin(1, found.size)
         self._count(self._fetch((found, target)))
 
-    def _fetch(self, wanted: tuple[Stat, Path]) -> Stat:
+    def _fetch(self, wanted: tuple[Stat, Path]) -> Brought:
         found, target = wanted
+        self._go_on()
+        return Brought(self._bring(found, target))
+
+    def _bring(self, found: Stat, target: Path) -> Stat:
+        """Fetch one file: the one place where that is done."""
+
+        def bring() -> Stat:
+            if self._other_way is None:
+                return self._store.fetch_file(found.key, target, digest=self._digest)
+            self._other_way(found, target)
+            return found
+
+        return self._again(bring)
+
+    def _go_on(self) -> None:
         if self._cancel is not None and self._cancel.is_set():
             raise StepFailed.of(Code.STOPPED, f"the run was stopped while copying from {self._name}")
-        self._fetch_file(found, target)
-        return found
 
-    def _plainly(self, found: Stat, target: Path) -> object:
-        return self._store.fetch_file(found.key, target)
+    def _again(self, action: Callable[[], T]) -> T:
+        """What ``action`` returns, tried again while the store's trouble may pass."""
+        return persistently(action, cancel=self._cancel, told=self._say)
 
-    def _count(self, found: Stat) -> None:
+    def _say(self, trouble: StoreTrouble) -> None:
+        if (note := f"tried again: {trouble}") not in self.copied.notes:
+            self.copied.notes.append(note)
+
+    def _count(self, brought: Brought) -> None:
         self.copied.files += 1
-        self.copied.bytes += found.size
+        self.copied.bytes += brought.stat.size
+        if brought.was_here:
+            self.copied.cached += brought.stat.size
         if self._meter is not None:
-            self._meter.add(found.size if self._counts_bytes else 0, 1)
+            self._meter.add(brought.stat.size if self._counts_bytes else 0, 1)
 
     def tree(self, top: str, target: Path) -> None:
         """Copy what is in the folder ``top`` into ``target``, beside what is there."""
@@ -102,13 +152,18 @@ class Copier:
         if self._meter is not None:
             files = list(files)
             self._meter.begin(len(files), sum(found.size for found, _ in files))
-        for found in side_by_side(self._fetch, files, self._store.at_once):
-            self._count(found)
+        for brought in side_by_side(self._fetch, files, self._store.at_once):
+            self._count(brought)
+
+    def _entries(self, top: str) -> Iterable[Stat]:
+        if self._store.at_once > 1:  # a bucket tells all at once, or nothing
+            return self._again(lambda: list(self._store.walk(top)))
+        return self._store.walk(top)
 
     def _files(self, top: str, target: Path) -> Iterator[tuple[Stat, Path]]:
         """The files of a folder, and where each goes. All else is made while it is met: a folder before its files."""
         left_out = ""
-        for entry in self._store.walk(top):
+        for entry in self._entries(top):
             if left_out and entry.key.startswith(left_out):
                 continue
             left_out = ""

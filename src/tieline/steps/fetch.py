@@ -7,36 +7,56 @@ cannot be reached is never "0 files, done". A folder that exists and is empty is
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from pathlib import Path
 
 from tieline.errors import Code, StepFailed
 from tieline.model.plan import FetchItem, FetchStep
 from tieline.steps.copying import Copied, Copier, told_as
+from tieline.steps.inputs import Cached, InputCopier
 from tieline.steps.meter import Meter
 from tieline.steps.paths import folder_inside, inside, within
 from tieline.stores import Stat, Store, shown
+from tieline.stores.listed import Listable
 
 
 def fetch(
-    step: FetchStep, store: Store, *, root: Path, cancel: threading.Event | None = None, meter: Meter | None = None
+    step: FetchStep,
+    store: Store,
+    *,
+    root: Path,
+    cancel: threading.Event | None = None,
+    cached: Cached | None = None,
+    meter: Meter | None = None,
 ) -> Copied:
     """Carry ``step`` out: copy its items from ``store`` to its path, which must be inside ``root`` (the run's folder).
 
-    A file whose target is "" or ends with ``/`` keeps its name. Raises :class:`StepFailed`: ARTIFACT_MISSING,
-    UNSAFE_PATH, FETCH_FAILED or STOPPED.
+    A file whose target is "" or ends with ``/`` keeps its name. ``cached``: the cache of inputs, for a bucket. Raises
+    :class:`StepFailed`: ARTIFACT_MISSING, UNSAFE_PATH, FETCH_FAILED or STOPPED.
     """
     name = f"the connection {step.connection!r}"
     with told_as(Code.FETCH_FAILED, f"cannot fetch from {name}"):
-        copier = Copier(store, name, avoid=root, cancel=cancel, meter=meter)
+        copier = _copier(store, name, root, cancel, cached, meter)
         path = within(root, step.path)
         path.mkdir(parents=True, exist_ok=True)
-        for item in step.items:
-            _fetch_item(item, copier, path)
+        with closing(copier):
+            for item in step.items:
+                _fetch_item(item, copier, path)
     return copier.copied
+
+
+def _copier(
+    store: Store, name: str, root: Path, cancel: threading.Event | None, cached: Cached | None, meter: Meter | None
+) -> Copier:
+    if isinstance(store, Listable):
+        return InputCopier(store, name, avoid=root, cancel=cancel, cached=cached, meter=meter)
+    return Copier(store, name, avoid=root, cancel=cancel, meter=meter)
 
 
 def _fetch_item(item: FetchItem, copier: Copier, path: Path) -> None:
     source = _plain(item.source)
+    if item.what != "file":
+        copier.expect(source, folder_inside(path, item.target))
     found = copier.find(source)
     _is_what_was_asked_for(item, found)
     if found.what == "dir":

@@ -75,6 +75,8 @@ class Stat:
     """Where it is not empty: another one for every version of the contents."""
     sha256: str | None = field(default=None, compare=False)
     """In hex, where it was asked for (:meth:`Store.fetch_file`)."""
+    written_ns: int = field(default=0, compare=False)
+    """When a bucket's object was written, whatever time is kept beside it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import io
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -32,11 +32,14 @@ from tieline.stores.budget import Budget
 from tieline.stores.clients import Opened
 from tieline.stores.copying import CHUNK, settles_in
 from tieline.stores.fetching import all_of, has_size, in_parts, only
+from tieline.stores.listed import PAGE as _PAGE
+from tieline.stores.listed import Listing, cuts_of, digest_of, pages
 from tieline.stores.listing import FILE_MODE
 from tieline.stores.local import open_source, put_here, sha256_of
 from tieline.stores.names import key_of, object_name
 from tieline.stores.reading import PART, Fetch, ObjectReader, Version
 from tieline.stores.sending import MOST_PARTS, Sender, Sent, Unlike, pieces, read_all, write_with_holes
+from tieline.stores.telling import Teller
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, ObjectMeta
@@ -44,7 +47,6 @@ if TYPE_CHECKING:
 KEPT = "tieline"
 MEMORY = 64 * 1024 * 1024
 """Bytes of files that are in memory at once, not counting the library's own copies."""
-_PAGE = 1_000
 RESTS = 2_000_000_000
 """Nanoseconds after which a file that was written is at rest, as far as that can be known: it is digested first, so
 that the object carries its digest."""
@@ -56,7 +58,7 @@ class BucketStore:
     at_once = 16
 
     def __init__(self, opened: Opened, prefix: str = "") -> None:
-        self._client, self._server, self._renew = opened.client, opened.server, opened.renew
+        self._client, self._server, self._teller = opened.client, opened.server, Teller(opened)
         self.checks = opened.checks
         self._memory = Budget(MEMORY)
         self._sender = Sender(opened.client, opened.checks, lambda name: self._open(name, self._key(name)))
@@ -138,8 +140,7 @@ class BucketStore:
         parts = key_parts(key)
         with self._told("look at", key):
             if parts and (found := self._head(key)) is not None:
-                is_folder = found.attributes.get("hdi_isfolder") == "true"  # Azure's own folders, where it has some
-                return listing.folder(key) if is_folder else _stat(key, found)
+                return _as_stat(key, found)
             for _ in self._objects(key):
                 return listing.folder(key)
         return None if parts or self._root else listing.folder("")
@@ -159,19 +160,41 @@ class BucketStore:
         del unreadable  # a bucket's listing is one thing: all of it can be read, or nothing
         key_parts(prefix)
         with self._told("list", prefix):
-            found = [self._entry(meta) for meta in self._objects(prefix)]
+            found = list(self._objects(prefix))
         if not found:
             only = self.stat(prefix) if prefix else None
             if only is not None and only.what == "file":
                 yield only
             return
-        yield from listing.entries(found, prefix, self._folders_in)
+        yield from self._entries(prefix, found)
 
-    def _objects(self, prefix: str) -> Iterator[ObjectMeta]:
-        """All objects under a folder; raises the library's errors."""
+    def look(self, key: str, cuts: Sequence[str] = ()) -> Stat | Listing | None:
+        """See :class:`tieline.stores.listed.Listable`."""
+        parts = key_parts(key)
+        with self._told("look at", key):
+            head = self._head(key) if parts else None
+            if head is not None and (found := _as_stat(key, head)).what == "file":
+                return found
+            every = self._pages(key, cuts) or list(self._objects(key))
+        if not every and head is None and (parts or self._root):
+            return None
+        size = sum(meta["size"] for meta in every)
+        return Listing(key, digest_of(every), size, cuts_of(every), lambda: self._entries(key, every))
+
+    def _pages(self, key: str, cuts: Sequence[str]) -> Sequence[ObjectMeta] | None:
+        """A listing in parts; S3's alone can begin anywhere, of others the library would read all before that."""
+        if not cuts or not isinstance(self._client, obstore.store.S3Store):
+            return None
+        return pages(lambda after: self._objects(key, after), cuts)
+
+    def _entries(self, prefix: str, found: Iterable[ObjectMeta]) -> Iterator[Stat]:
+        return listing.entries(map(self._entry, found), prefix, self._folders_in)
+
+    def _objects(self, prefix: str, after: str | None = None) -> Iterator[ObjectMeta]:
+        """All objects under a folder, or those after one of these; raises the library's errors."""
         top = object_name(prefix) if prefix else ""
         below = f"{self._root}/{top}".strip("/")
-        for page in obstore.list(self._client, below or None, chunk_size=_PAGE):
+        for page in obstore.list(self._client, below or None, offset=after, chunk_size=_PAGE):
             yield from page
 
     def _folders_in(self, folder: str) -> set[str]:
@@ -333,48 +356,9 @@ class BucketStore:
     def _shown(self, key: str) -> str:
         return repr(f"{self._server.shown}/{shown(key)}".rstrip("/"))
 
-    @contextmanager
-    def _told(self, doing: str, key: str) -> Iterator[None]:
-        """Tell what the library raises as a :class:`StoreTrouble`; nothing of its own words is in it."""
-        try:
-            yield
-        except Unlike as error:
-            raise self._damaged(doing, key, error) from None
-        except (obstore.exceptions.BaseError, FileNotFoundError, UnicodeError) as error:
-            better = self._asked_again(error, key)
-            if self._renew is not None and answers.has_ended(better):
-                self._renew()  # so that whoever tries again has a new login
-            raise answers.trouble(better, doing, self._shown(key), self._server) from None
-        except ValueError as error:
-            if "Could not parse path" not in str(error) and "parsing Path" not in str(error):
-                raise
-            raise self._no_path(doing, key) from None
-
-    def _asked_again(self, error: Exception, key: str) -> Exception:
-        """A refusal of a HEAD has no words: the same asked as a GET, to learn why."""
-        answer = answers.said(error)
-        if answer is None or answer.code or answer.status not in (400, 401, 403) or not key:
-            return error
-        try:
-            obstore.get(self._client, self._place(key))
-        except (obstore.exceptions.BaseError, OSError) as again:
-            return error if isinstance(again, FileNotFoundError) else again
-        return error
-
-    def _damaged(self, doing: str, key: str, error: Unlike) -> StoreTrouble:
-        return StoreTrouble(
-            Why.BROKEN,
-            f"cannot {doing} {self._shown(key)}: {error}",
-            "try again; if that does not help, something on the way to the server, or there, changes what passes",
-        )
-
-    def _no_path(self, doing: str, key: str) -> StoreTrouble:
-        return StoreTrouble(
-            Why.UNSUPPORTED,
-            f"cannot {doing} {self._shown(key)}: there is an object whose name is no path"
-            " (empty parts, '.', '..' or control characters)",
-            "rename that object, or use a prefix that does not have it",
-        )
+    def _told(self, doing: str, key: str) -> AbstractContextManager[None]:
+        """Tell what the library raises as a :class:`StoreTrouble`."""
+        return self._teller.told(doing, self._shown(key), self._place(key) if key else "")
 
 
 def _written(meta: ObjectMeta) -> int:
@@ -388,11 +372,16 @@ def _version(result: GetResult) -> Version:
     return Version(meta["size"], meta["e_tag"], _written(meta))
 
 
+def _as_stat(key: str, found: GetResult) -> Stat:
+    is_folder = found.attributes.get("hdi_isfolder") == "true"  # Azure's own folders, where it has some
+    return listing.folder(key) if is_folder else _stat(key, found)
+
+
 def _stat(key: str, result: GetResult) -> Stat:
     meta = result.meta
     return listing.kept(_plain(key, meta), result.attributes.get(KEPT))
 
 
 def _plain(key: str, meta: ObjectMeta) -> Stat:
-    tag = meta["e_tag"] or ""
-    return Stat(key, meta["size"], _written(meta), listing.FILE_MODE, tag=f"{tag} {meta['version'] or ''}".strip())
+    tag, written = f"{meta['e_tag'] or ''} {meta['version'] or ''}".strip(), _written(meta)
+    return Stat(key, meta["size"], written, listing.FILE_MODE, tag=tag, written_ns=written)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tieline.engines.base import Listener
 from tieline.engines.process.folders import RunFolder, host_place
-from tieline.engines.process.opening import open_source
+from tieline.engines.process.opening import open_cache, open_source, scope_for
 from tieline.engines.process.programs import MARKER
 from tieline.errors import StepFailed, TielineError
 from tieline.git.checkout import checkout
@@ -19,7 +19,9 @@ from tieline.secrets.resolve import Resolver
 from tieline.steps.copying import Copied
 from tieline.steps.fetch import fetch
 from tieline.steps.files import take, write_file
+from tieline.steps.inputs import Cached
 from tieline.steps.meter import Meter
+from tieline.stores import Store
 
 POLL = 0.02
 
@@ -34,6 +36,7 @@ class StepRunner:
     folder: RunFolder
     known_hosts: Path  # a folder: of each connection, the keys of the servers that it has met
     code: list[dict[str, str]] = field(default_factory=list)
+    _said: set[str] = field(default_factory=set)
 
     def carry_out(self, step: Step, stop: Callable[[], bool]) -> str:
         """Do one step in a thread of its own, so that a stop is seen; what was done, in words."""
@@ -95,9 +98,18 @@ class StepRunner:
         meter = Meter()
         self.listener.moving(f"fetch {step.name}", meter)
         try:
-            return self._told(fetch(step, store, root=self._root, cancel=cancel, meter=meter))
+            return self._told(self._fetched(step, store, cancel, meter))
         finally:
             self.listener.moving("", None)
+
+    def _fetched(self, step: FetchStep, store: Store, cancel: threading.Event, meter: Meter) -> Copied:
+        if step.source.type == "volume":
+            return fetch(step, store, root=self._root, cancel=cancel, meter=meter)
+        with open_cache(self.plan.layout, self._say) as cache:
+            cached = None
+            if cache is not None:
+                cached = Cached(cache, scope_for(step.source, step.connection, self.plan, self.values))
+            return fetch(step, store, root=self._root, cancel=cancel, cached=cached, meter=meter)
 
     @property
     def _root(self) -> Path:
@@ -106,5 +118,11 @@ class StepRunner:
 
     def _told(self, copied: Copied) -> str:
         for note in copied.notes:
+            self._say(note)
+        return copied.words
+
+    def _say(self, note: str) -> None:
+        """Say something once, however many steps meet it."""
+        if note not in self._said:
+            self._said.add(note)
             self.listener.note(note)
-        return f"{copied.files} file{'' if copied.files == 1 else 's'}, {copied.bytes} bytes"

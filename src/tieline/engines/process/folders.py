@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tieline.model.plan import Layout
+from tieline.model.plan import InputsCache, Layout
 
 EXPIRES, TRASH = ".expires", ".trash"
 BINDINGS, ROOT = "bindings", "root"
@@ -143,6 +143,7 @@ def layout_of(
     *,
     isolated: bool = False,
     hidden: Iterable[str] = (),
+    inputs_cache: InputsCache | None = None,
 ) -> Layout:
     """The paths of a run, as its processes see them; the same for every attempt. ``hidden``: if it is isolated."""
     context = folder.context
@@ -156,6 +157,7 @@ def layout_of(
         claims_root=str(claims_root),
         real_mounts=isolated,
         hidden=tuple(hidden) if isolated else (),
+        inputs_cache=inputs_cache,
     )
 
 
@@ -176,7 +178,10 @@ def root_path(layout: Layout) -> str:
 
 
 def remove_tree(path: Path | None) -> None:
-    """Remove a folder as far as that is possible: what another user's programs put there stays."""
+    """Remove a folder as far as that is possible: what another user's programs put there stays.
+
+    Only folders are given their rights back: a file may be one of the cache of inputs, and other runs have it too.
+    """
     if path is None:
         return
     import shutil
@@ -189,7 +194,8 @@ def remove_tree(path: Path | None) -> None:
     with suppress(RecursionError):
         shutil.rmtree(path, ignore_errors=True)
     if path.exists():  # the job took its own rights away, or it is deeper than Python's stack
-        for command in (["chmod", "-R", "u+rwX", "--", str(path)], ["rm", "-rf", "--", str(path)]):
+        opened = ["find", str(path), "-type", "d", "!", "-perm", "-u=rwx", "-exec", "chmod", "u+rwx", "{}", ";"]
+        for command in (opened, ["rm", "-rf", "--", str(path)]):
             env = {"PATH": os.environ.get("PATH", os.defpath)}  # secrets may be in the environment
             subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 

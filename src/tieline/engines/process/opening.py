@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tieline.engines.process.folders import RunFolder
@@ -20,6 +21,8 @@ from tieline.model.plan import Layout, Plan
 from tieline.secrets.resolve import Places, Resolver
 from tieline.secrets.sources import Sources, open_sources
 from tieline.stores.base import Store
+from tieline.stores.cache.folder import Cache, trouble_of
+from tieline.stores.cache.scope import Scope, scope_of
 from tieline.stores.opening import open_store
 
 
@@ -27,6 +30,33 @@ def open_source(source: Volume | ObjectStore, layout: Layout, values: Callable[[
     """Open a volume or a bucket; ``values`` is asked for a bucket only. Raises StoreTrouble, Refused, SourceFailed."""
     secrets = values().credentials(source.credentials) if isinstance(source, ObjectStore) else {}
     return open_store(source, claims_of(source, layout), secrets)
+
+
+@contextmanager
+def open_cache(layout: Layout, say: Callable[[str], None]) -> Iterator[Cache | None]:
+    """The cache of inputs while a step fetches; None where there is none. ``say`` is told why it could not be used."""
+    place = layout.inputs_cache
+    if place is None:
+        yield None
+        return
+    root = Path(place.path)
+    try:
+        cache = Cache.open(root, place.max_size)
+    except OSError as error:  # a home that is read-only, a full disk: it costs time only
+        say(trouble_of(root, error))
+        yield None
+        return
+    try:
+        yield cache
+    finally:
+        cache.close()
+        if cache.trouble:
+            say(cache.trouble)
+
+
+def scope_for(source: ObjectStore, connection: str, plan: Plan, values: Resolver) -> Scope:
+    """Who asks which bucket, in a run."""
+    return scope_of(source, values.credentials(source.credentials), connection, plan.run.namespace)
 
 
 def open_artifacts(plan: Plan, values: Callable[[], Resolver] | None = None) -> Store:
