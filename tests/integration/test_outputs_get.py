@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +110,7 @@ def cut_off(line: Wire, stored: Stored, ended: Ended, to: Path, by: signal.Signa
         eventually(lambda: line.most is not None and line.down >= line.most)
         process.send_signal(by)
         if by == signal.SIGINT:
+            time.sleep(0.5)  # it has heard of it before the rest comes
             line.most = None  # what is under way ends
         process.wait(60)
     finally:
