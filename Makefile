@@ -34,6 +34,9 @@ bench: .make/dev  ## Tieline beside its peers: times, memory, ratios
 	$(BIN)/python bench/control/run.py
 	$(BIN)/python bench/outbox/run.py
 	$(BIN)/python bench/logs/run.py
+	$(BIN)/python bench/stores/run.py
+	$(BIN)/python bench/stores/cache.py
+	$(BIN)/python bench/recovery/run.py
 
 soak: .make/dev  ## The long versions of the randomised tests
 	TIELINE_SOAK=1 $(PYTEST) --timeout 0
