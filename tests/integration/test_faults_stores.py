@@ -279,4 +279,4 @@ def test_who_waits_for_room_in_memory_does_not_let_an_answer_grow_old(
             time.sleep(0.01)
         asked.set()
         fetching.result()
-        assert saving.result().size == LARGE + len(b"more" b"the end")
+        assert saving.result().size == LARGE + len(b"morethe end")
