@@ -89,6 +89,11 @@ class GivingUp:
         elif self._failing is None:
             self._failing = now
 
+    def failed(self) -> bool:
+        """Something could not be saved: whether that was all that is tried."""
+        self.told(False)
+        return self.is_over
+
     @property
     def is_over(self) -> bool:
         """Whether time is up: to be asked between two saves, too."""
