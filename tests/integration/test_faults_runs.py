@@ -152,6 +152,14 @@ def test_inputs_that_are_forbidden_fail_the_run_with_the_reason(world: World) ->
     assert "403 AccessDenied" in world.run()["message"]
 
 
+def test_a_busy_server_is_no_damage(world: World) -> None:
+    world.go.touch()
+    world.cli("run", "--isolation", "none", "job.yaml")
+    world.proxy.plan(say(503, "SlowDown", method="GET", target="/outputs/", times=4))
+    assert "all as saved" in world.cli("runs", "outputs", "verify", "last").err
+    assert world.proxy.did[What.SAY] == 4
+
+
 def test_a_detached_run_that_is_stopped_while_it_fetches_leaves_no_process(world: World, tmp_path: Path) -> None:
     local = tmp_path / "input"
     local.write_bytes(b"input")
