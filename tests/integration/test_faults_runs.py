@@ -155,7 +155,7 @@ def test_inputs_that_are_forbidden_fail_the_run_with_the_reason(world: World) ->
 def test_a_busy_server_is_no_damage(world: World) -> None:
     world.go.touch()
     world.cli("run", "--isolation", "none", "job.yaml")
-    world.proxy.plan(say(503, "SlowDown", method="GET", target="/outputs/", times=4))
+    world.proxy.plan(say(503, "SlowDown", method="GET", target="/outputs/result", times=4))
     assert "all as saved" in world.cli("runs", "outputs", "verify", "last").err
     assert world.proxy.did[What.SAY] == 4
 
