@@ -181,7 +181,7 @@ class Collector:
         """Try to save everything once: what failed, and how many files were not tried."""
         failures, left = [], 0
         for saver in self._logs:
-            if limit.is_over:  # where nothing answers, each would take minutes
+            if failures and limit.is_over:  # where nothing answers, each would take minutes
                 left += 1
                 continue
             failure = _save_log(saver, limit, lambda: False)
