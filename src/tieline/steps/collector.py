@@ -179,7 +179,7 @@ class Collector:
 
     def _pass(self, limit: GivingUp, meter: Meter | None) -> tuple[list[Failure], int]:
         """Try to save everything once: what failed, and how many files were not tried."""
-        failures, left = [], 0
+        failures, left = list[Failure](), 0
         for saver in self._logs:
             if failures and limit.is_over:  # where nothing answers, each would take minutes
                 left += 1
