@@ -4,16 +4,24 @@ left can be pushed. ``TIELINE_SOAK=1``: many more seeds, and a bucket that is aw
 
 from __future__ import annotations
 
+import hashlib
+import os
 import random
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults_harness import SHORT, SOAK, Bucket, Run, gcs, s3, wasb
+from faults_harness import LINES, SHORT, SOAK, Bucket, Run, gcs, read, s3, wasb
 
 from servers.faults import Fault, Faults, What, expired, faults, say
+from tieline.errors import StoreFailed
+from tieline.steps.collector import Collector
+from tieline.steps.output_saver import OutputSaver
 from tieline.steps.retrying import LASTING, Patience
+from tieline.steps.spools import Spool
+from tieline.stores import options
 
 SEEDS = 300 if SOAK else 3
 AWAY = 60.0 if SOAK else 4.0
@@ -167,3 +175,39 @@ def _some(chance: random.Random) -> Fault:
         what, writing, chance=chance.choice((0.02, 0.2, 0.6)), times=chance.choice((3, 30, None)),
         skip=chance.choice((0, 0, 7)), seconds=0.05, status=status, code=code,
     )  # fmt: skip
+
+
+def test_what_comes_back_after_a_save_that_failed_is_saved_again(tmp_path: Path, bucket: Bucket, proxy: Faults) -> None:
+    """The server may have what it could not confirm: its copy is not the one that was there before."""
+    file, kept = tmp_path / "outputs" / "best", tmp_path / "kept"
+    file.parent.mkdir()
+    file.write_bytes(b"one")
+    os.utime(file, (1_000_000_000, 1_000_000_000))
+    shutil.copy2(file, kept)
+    saver = OutputSaver(bucket.through(proxy), "run", file.parent)
+    assert not saver.save(over=lambda: False, told=lambda _: None).failures
+    file.write_bytes(b"two")
+    proxy.plan(Fault(What.CUT_UNANSWERED, "PUT", times=None))
+    assert saver.save(over=lambda: False, told=lambda _: None).failures
+    assert read(bucket.real, "run/outputs/best") == b"two"
+    proxy.plan()
+    shutil.copy2(kept, file)
+    assert not saver.save(over=lambda: False, told=lambda _: None, final=True).failures
+    assert read(bucket.real, "run/outputs/best") == b"one"
+    assert [entry.sha256 for entry in saver.entries()] == [hashlib.sha256(b"one").hexdigest()]
+
+
+def test_a_stop_does_not_wait_for_a_standing_server_again_and_again(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(options, "SECONDS", 2.0)
+    monkeypatch.setattr(options, "_RETRIES", 0)
+    spools = [Spool("main", run.spool), Spool("sidecar-other", tmp_path / "other")]
+    spools[1].path.write_bytes(LINES)
+    store = run.bucket.through(run.proxy)
+    collector = Collector(store, "run/1", spools=spools, outputs=run.outputs, patience=Patience(None, 1.0))
+    run.proxy.plan(Fault(What.STALL_FIRST, "PUT", times=None, seconds=60))
+    with pytest.raises(StoreFailed, match="did not answer in time"):
+        collector.finish(is_hurried=lambda: True)
+    assert run.proxy.asked("PUT", "/logs/") == 1
+    assert run.proxy.asked("PUT", "/outputs/") == 0

@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from faults_harness import SOAK, Bucket, read, s3
 
-from acceptance.cli_harness import Cli, said
+from acceptance.cli_harness import Cli, eventually, said
 from servers.faults import Fault, Faults, What, faults, say
 from servers.seaweedfs import ADMIN
 from tieline.secrets.keeping import Keeper
@@ -149,3 +150,39 @@ def test_inputs_that_are_forbidden_fail_the_run_with_the_reason(world: World) ->
     world.cli.write("job.yaml", json.dumps({"version": 1.1, "kind": "component", "run": run}))
     world.cli("run", "job.yaml", code=74)
     assert "403 AccessDenied" in world.run()["message"]
+
+
+def test_a_busy_server_is_no_damage(world: World) -> None:
+    world.go.touch()
+    world.cli("run", "--isolation", "none", "job.yaml")
+    world.proxy.plan(say(503, "SlowDown", method="GET", target="/outputs/result", times=4))
+    assert "all as saved" in world.cli("runs", "outputs", "verify", "last").err
+    assert world.proxy.did[What.SAY] == 4
+
+
+def test_a_detached_run_that_is_stopped_while_it_fetches_leaves_no_process(world: World, tmp_path: Path) -> None:
+    local = tmp_path / "input"
+    local.write_bytes(b"input")
+    world.bucket.real.save_file(local, "inputs/data/input")
+    init = [{"connection": "inputs", "artifacts": {"dirs": ["data"]}}]
+    run = {"kind": "job", "init": init, "container": {"command": ["true"]}}
+    world.cli.write("job.yaml", json.dumps({"kind": "component", "run": run}))
+    world.proxy.plan(Fault(What.STALL_FIRST, "GET", "/data/input", times=None, seconds=100))
+    world.cli("run", "--detach", "--isolation", "none", "job.yaml")
+    uuid = world.run()["uuid"]
+    eventually(lambda: world.proxy.asked("GET", "/data/input"))
+    assert supervisors(uuid)
+    world.cli("runs", "stop", uuid)
+    assert world.run()["status"] == "stopped"
+    eventually(lambda: not supervisors(uuid), 20)
+
+
+def supervisors(uuid: str) -> list[str]:
+    """The processes that carry a run out."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            words = path.read_bytes().split(b"\0")
+            if b"tieline.app.detached" in words and uuid.encode() in words:
+                found.append(path.parent.name)
+    return found

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from faults_harness import LARGE, Bucket, gcs, read, s3, wasb
 
 from servers.faults import Fault, Faults, What, expired, faults, say
 from tieline.steps.retrying import Patience, persistently
-from tieline.stores import Stat, Store, StoreTrouble, Why
+from tieline.stores import Stat, Store, StoreTrouble, Why, options
 
 CUTS = [What.CUT_FIRST, What.CUT_BODY, What.CUT_UNANSWERED, What.CUT_ANSWER, What.SHORT_ANSWER]
 BUSY = [(503, "SlowDown"), (429, "TooManyRequests"), (500, "InternalError")]
@@ -248,3 +251,32 @@ def test_a_server_that_is_not_there_for_a_while(way: Way) -> None:
         assert (found.why, found.again) == (Why.UNREACHABLE, True)
         assert "nothing answers" in str(found)
         persistently(lambda: way.fetched(wanted), patience=SOON)
+
+
+def test_who_waits_for_room_in_memory_does_not_let_an_answer_grow_old(
+    way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is made slowly, and is large, has all the room while others have asked for their files already."""
+    wanted = way.put(3_000_000)
+    monkeypatch.setattr(options, "SECONDS", 1.0)
+    monkeypatch.setattr(options, "_RETRIES", 0)
+    way.store = way.bucket.through(way.proxy)
+    has_room, asked = threading.Event(), threading.Event()
+
+    def chunks() -> Iterator[bytes]:
+        yield bytes(LARGE)
+        yield b"more"
+        has_room.set()
+        asked.wait(30)
+        time.sleep(1.5)
+        yield b"the end"
+
+    with ThreadPoolExecutor(2) as pool:
+        saving = pool.submit(way.store.save_chunks, chunks(), "slow")
+        assert has_room.wait(30)
+        fetching = pool.submit(way.fetched, wanted)
+        while not way.proxy.asked("GET", "/f"):
+            time.sleep(0.01)
+        asked.set()
+        fetching.result()
+        assert saving.result().size == LARGE + len(b"morethe end")

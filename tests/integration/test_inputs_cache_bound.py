@@ -194,7 +194,17 @@ def test_what_killed_writers_left_is_removed(s3: World) -> None:
 def test_a_record_that_is_broken_is_as_if_it_was_not_there(s3: World) -> None:
     found, _ = s3.fetch()
     (record,) = (s3.root / "inputs").iterdir()
-    for text in (b"", b"{", b'{"version": 2}', b'{"version": 1, "files": [["../../x", "../../etc/passwd", 1]]}'):
+    right = json.loads(record.read_bytes())
+    spoilt: list[dict[str, object]] = [{"cuts": 7}, {"cuts": [7]}, {"folders": [7]}]
+    spoilt += [{"files": [[7, *rest] for _, *rest in right["files"]]}]
+    texts = [json.dumps({**right, **wrong}).encode() for wrong in spoilt]
+    for text in (
+        b"",
+        b"{",
+        b'{"version": 2}',
+        b'{"version": 1, "files": [["../../x", "../../etc/passwd", 1]]}',
+        *texts,
+    ):
         record.write_bytes(text)
         again, done = s3.fetch()
         assert tree(again) == tree(found)

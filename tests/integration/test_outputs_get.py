@@ -100,13 +100,21 @@ def test_what_is_damaged_is_named_and_not_kept(stored: Stored, tmp_path: Path) -
     assert files(to) == {"tool": b"#!/bin/sh", "large": b"of an earlier time"}, "what is whole is here"
 
 
+def begun(to: Path) -> int:
+    """Bytes of files that are not whole yet."""
+    try:
+        return sum(path.stat().st_size for path in to.glob(".tieline-*.part"))
+    except FileNotFoundError:  # a small one is whole since it was listed
+        return 0
+
+
 def cut_off(line: Wire, stored: Stored, ended: Ended, to: Path, by: signal.Signals) -> int:
     """Have a command fetch until the line stands still, and end it there; its exit code."""
     line.most = line.down + 88 * MB  # of 96: whoever asks for nine ranges of 8 at once has the first by then
     argv = [sys.executable, "-m", "tieline", "runs", "outputs", "get", ended.run.uuid, "--to", str(to)]
     process = subprocess.Popen(argv, cwd=stored.runs.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
-        eventually(lambda: sum(path.stat().st_size for path in to.glob(".tieline-*.part")) >= 8 * MB)
+        eventually(lambda: begun(to) >= 8 * MB)
         eventually(lambda: line.most is not None and line.down >= line.most)
         process.send_signal(by)
         if by == signal.SIGINT:
@@ -118,6 +126,24 @@ def cut_off(line: Wire, stored: Stored, ended: Ended, to: Path, by: signal.Signa
         process.communicate()
     line.most = None
     return process.returncode
+
+
+def test_a_second_ctrl_c_waits_for_no_answer(tmp_path: Path, line: Wire) -> None:
+    stored = Stored(tmp_path / "here", "s3", line)
+    ended = stored.run(large(24 * MB))
+    line.most = line.down + 4 * MB  # there it stands still, as long as the command lives
+    argv = [sys.executable, "-m", "tieline", "runs", "outputs", "get", ended.run.uuid, "--to", str(tmp_path / "got")]
+    process = subprocess.Popen(argv, cwd=stored.runs.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: line.most is not None and line.down >= line.most)
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2)  # it would end in good order
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])

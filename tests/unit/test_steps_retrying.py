@@ -36,12 +36,16 @@ def test_attempts_without_progress_are_counted() -> None:
     assert limit.wait([AWAY]) is not None
 
 
-def test_seconds_since_the_last_progress_count_as_soon_as_something_failed() -> None:
+def test_seconds_since_the_first_failure_after_some_progress_count() -> None:
     clock = Clock()
     limit = GivingUp(Patience(attempts=100, seconds=10), None, clock)
     clock.now += 1000
     assert not limit.is_over  # slow, and nothing failed
     limit.told(True)
+    clock.now += 1000
+    limit.told(False)
+    assert not limit.is_over  # a large file went forward for so long, and then broke
+    assert limit.wait([AWAY]) is not None
     clock.now += 9
     limit.told(False)
     assert not limit.is_over
@@ -89,6 +93,10 @@ def test_a_stop_makes_a_long_patience_short() -> None:
     limit.told(False)
     clock.now += 9
     assert not limit.is_over
+    limit.told(True)
+    clock.now += 120  # one save stood still for so long
+    limit.told(False)
+    assert limit.is_over
 
 
 def test_failures_that_nobody_counts_have_their_time_too() -> None:

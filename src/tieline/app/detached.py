@@ -6,6 +6,7 @@ FD is the run's lock, handed over. TERM and HUP stop the run properly; what goes
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -43,3 +44,4 @@ def main(uuid: str, fd: int) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1], int(sys.argv[2]))
+    os._exit(0)  # the run has ended: what was being fetched when it was stopped is waited for by nobody

@@ -15,11 +15,14 @@ from tieline.model.run import Run
 from tieline.steps.manifest import OUTPUTS, Entry, Manifest, digest_of, read_manifest
 from tieline.steps.meter import Meter
 from tieline.steps.parallel import side_by_side
+from tieline.steps.retrying import Patience, persistently
 from tieline.stores.base import Stat, Store, StoreTrouble, Why
 
 AT_ONCE = 8
 TURNS = 5
 """So often a manifest that is written anew meanwhile is read again."""
+PATIENCE = Patience(attempts=3)
+"""For each file: a server that is busy has not damaged it."""
 
 
 class What(StrEnum):
@@ -145,7 +148,9 @@ class _Check:
     def _read(self, entry: Entry) -> tuple[Entry, What | None, str]:
         """For any thread."""
         try:
-            found = digest_of(self.store, self._key(entry), self._moved)
+            found = persistently(
+                lambda: digest_of(self.store, self._key(entry), self._moved), cancel=self.cancel, patience=PATIENCE
+            )
         except StoreTrouble as error:
             if error.why in (Why.UNREACHABLE, Why.NOT_AUTHENTICATED):
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import threading
@@ -27,13 +28,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def ctrl_c() -> Iterator[threading.Event]:
-    """Set by the first Ctrl-C: what is under way ends soon, and whole. The second ends the command as ever."""
+    """Set by the first Ctrl-C: what is under way ends soon, and whole. The second ends the command at once: a request
+    that stands still is waited for by nobody."""
     cancel = threading.Event()
 
     def asked(number: int, frame: Any) -> None:
         del number, frame
+        if cancel.is_set():
+            os._exit(exits.INTERRUPTED)
         cancel.set()
-        signal.signal(signal.SIGINT, before)
 
     before = signal.signal(signal.SIGINT, asked)
     try:

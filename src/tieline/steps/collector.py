@@ -179,16 +179,19 @@ class Collector:
 
     def _pass(self, limit: GivingUp, meter: Meter | None) -> tuple[list[Failure], int]:
         """Try to save everything once: what failed, and how many files were not tried."""
-        failures = []
+        failures, left = list[Failure](), 0
         for saver in self._logs:
+            if failures and limit.is_over:  # where nothing answers, each would take minutes
+                left += 1
+                continue
             failure = _save_log(saver, limit, lambda: False)
             if failure is not None:
                 failures.append(failure)
                 limit.told(False)
         if self._outputs is None:
-            return failures, 0
+            return failures, left
         self._last = self._outputs.save(over=lambda: limit.is_over, told=limit.told, final=True, meter=meter)
-        return [*failures, *self._last.failures], self._last.left
+        return [*failures, *self._last.failures], left + self._last.left
 
     def _not_saved(self, failures: list[Failure], left: int) -> StoreFailed:
         count = len(failures) + left
@@ -316,7 +319,7 @@ def _save_log(saver: LogSaver, limit: GivingUp | None, is_over: Callable[[], boo
         if limit is None:
             saver.save_new(is_over)
         else:
-            saver.save_rest()
+            saver.save_rest(limit.failed)
     except StoreTrouble as error:
         return Failure(f"the log of {saver.spool.name}", error)
     except OSError as error:

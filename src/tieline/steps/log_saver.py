@@ -83,14 +83,15 @@ class LogSaver:
         while self.save() and self.size < goal and not is_over():
             continue
 
-    def save_rest(self) -> None:
+    def save_rest(self, gives_up: Callable[[], bool] = lambda: False) -> None:
         """Save what is left, for nobody writes any more: all of it in the one plain file, so that it is sent only once.
-        That is tried once; if it fails, piece by piece, going on each time from where it failed."""
-        self._save_in_one()
+        That is tried once; if it fails, piece by piece, going on each time from where it failed. ``gives_up``: asked
+        before that."""
+        self._save_in_one(gives_up)
         while self.save(final=True):
             continue
 
-    def _save_in_one(self) -> None:
+    def _save_in_one(self, gives_up: Callable[[], bool]) -> None:
         tail = self._ready()
         self._pending = self._pending or tail.next(final=True)
         self._tell_cuts(tail)
@@ -102,7 +103,8 @@ class LogSaver:
             self._make_whole(self._left(tail))
             self._counted(self._whole.end - before)
         except StoreTrouble:  # piece by piece it may go better; if not, that says why
-            pass
+            if gives_up():
+                raise
         finally:
             if self._whole is whole_before:  # what was taken is to be taken again
                 self._tail = Tail(self.spool.path, before, self._redactor)

@@ -261,7 +261,11 @@ class OutputSaver:
         def put() -> None:
             local = self._folder / entry.key
             if not self._is_the_same(key, entry):
-                copy = self._store.save_file(local, key, digest=True, settled=final)
+                try:
+                    copy = self._store.save_file(local, key, digest=True, settled=final)
+                except StoreTrouble:  # nobody knows which version the store has now
+                    self._saved.pop(key, None)
+                    raise
                 self._saved[key] = Copy(copy.size, copy.mtime_ns, copy.sha256, time.time_ns(), is_told=True)
             elif final and not self._saved[key].is_told:
                 sha256 = digest_here(local, but_holes=isinstance(self._store, FolderStore))

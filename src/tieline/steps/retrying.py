@@ -24,7 +24,7 @@ LONGEST = 15.0
 @dataclass(frozen=True, slots=True)
 class Patience:
     """Limits against failures that may pass: ``attempts`` in a row without any progress (None: any number), and
-    ``seconds`` since the last."""
+    ``seconds`` since the first of them: what went forward for an hour before it broke is worth another attempt, too."""
 
     attempts: int | None = 5
     seconds: float = 10.0
@@ -62,7 +62,8 @@ class Backoff:
 class GivingUp:
     """Whether it has been tried for long enough, by a :class:`Patience` and an absolute deadline.
 
-    ``is_hurried``: whether somebody has asked for a stop meanwhile; then :data:`HURRIED` is the limit.
+    ``is_hurried``: whether somebody has asked for a stop meanwhile; then :data:`HURRIED` is the limit, and counts from
+    the last progress: a save that stood still for long is not begun again.
     """
 
     def __init__(
@@ -75,31 +76,40 @@ class GivingUp:
         self._patience, self._clock, self._is_hurried = patience, clock, is_hurried
         now = clock()
         self._deadline = None if timeout is None else now + timeout
-        self._progress, self._failing, self._expired = now, False, 0
+        self._progress, self._expired = now, 0
+        self._failing: float | None = None  # since when
         self._backoff = Backoff(0.25, min(LONGEST, max(patience.seconds / 2, 0.0)))
 
     def told(self, ok: bool) -> None:
         """Something was saved, or could not be."""
-        self._failing = not ok
+        now = self._clock()
         if ok:
-            self._progress, self._expired = self._clock(), 0
+            self._progress, self._failing, self._expired = now, None, 0
             self._backoff.reset()
+        elif self._failing is None:
+            self._failing = now
+
+    def failed(self) -> bool:
+        """Something could not be saved: whether that was all that is tried."""
+        self.told(False)
+        return self.is_over
 
     @property
     def is_over(self) -> bool:
         """Whether time is up: to be asked between two saves, too."""
         now = self._clock()
-        late = self._deadline is not None and now >= self._deadline
-        return late or (self._failing and now - self._progress >= self._seconds)
-
-    @property
-    def _seconds(self) -> float:
-        return min(self._patience.seconds, HURRIED.seconds) if self._is_hurried() else self._patience.seconds
+        if self._deadline is not None and now >= self._deadline:
+            return True
+        if self._failing is None:
+            return False
+        if self._is_hurried() and now - self._progress >= min(self._patience.seconds, HURRIED.seconds):
+            return True
+        return now - self._failing >= self._patience.seconds
 
     def wait(self, failures: Iterable[StoreTrouble]) -> float | None:
         """Seconds to wait before the next attempt, after these failures; None: give up."""
-        if not self._failing:  # what failed was none of what is counted: the clock begins now
-            self._failing, self._progress = True, self._clock()
+        if self._failing is None:  # what failed was none of what is counted: the clock begins now
+            self._failing = self._progress = self._clock()
         if self.is_over or not self._is_one_worth_it(list(failures)):
             return None
         attempts = self._patience.attempts

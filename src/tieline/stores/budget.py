@@ -16,17 +16,19 @@ class Budget:
         self._freed = threading.Condition()
 
     @contextmanager
-    def taking(self, count: int) -> Iterator[None]:
-        """Wait until there is room, and have it. Not for who has some already: two such would wait for each other."""
+    def taking(self, count: int) -> Iterator[bool]:
+        """Wait until there is room, and have it; whether it had to be waited for. Not for who has some already: two
+        such would wait for each other."""
         if count < self.most // 64:  # with any number of threads that there are, next to nothing
-            yield
+            yield False
             return
         count = min(count, self.most)
         with self._freed:
+            waited = self._taken + count > self.most
             self._freed.wait_for(lambda: self._taken + count <= self.most)
             self._taken += count
         try:
-            yield
+            yield waited
         finally:
             with self._freed:
                 self._taken -= count

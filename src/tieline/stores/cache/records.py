@@ -134,9 +134,13 @@ def _read(path: Path) -> Record | None:
         if data["version"] != VERSION:
             return None
         files = [(relative, name, size) for relative, name, size in data["files"]]
-        if not all(NAME.match(name) for _, name, _ in files):
+        folders, cuts = data["folders"], data["cuts"]
+        words = [*folders, *cuts, *(relative for relative, _, _ in files)]
+        if not all(isinstance(word, str) for word in words):
             return None
-        return Record(About(**data["about"]), data["listing"], data["folders"], files, data["cuts"])
+        if not all(NAME.match(name) and isinstance(size, int) for _, name, size in files):
+            return None
+        return Record(About(**data["about"]), data["listing"], folders, files, cuts)
     except (FileNotFoundError, ValueError, TypeError, KeyError):  # a part of it, or of another version of Tieline
         return None
 
