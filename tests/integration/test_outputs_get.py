@@ -110,7 +110,7 @@ def begun(to: Path) -> int:
 
 def cut_off(line: Wire, stored: Stored, ended: Ended, to: Path, by: signal.Signals) -> int:
     """Have a command fetch until the line stands still, and end it there; its exit code."""
-    line.most = line.down + 88 * MB  # of 96: whoever asks for nine ranges of 8 at once has the first by then
+    line.most = line.down + 88 * MB  # of 192: whoever asks for nine ranges of 8 at once has the first by then
     argv = [sys.executable, "-m", "tieline", "runs", "outputs", "get", ended.run.uuid, "--to", str(to)]
     process = subprocess.Popen(argv, cwd=stored.runs.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
@@ -149,7 +149,7 @@ def test_a_second_ctrl_c_waits_for_no_answer(tmp_path: Path, line: Wire) -> None
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
 def test_a_large_file_goes_on_where_it_stopped(tmp_path: Path, line: Wire, by: signal.Signals) -> None:
     stored = Stored(tmp_path / "here", "s3", line)
-    ended = stored.run(f"{SCRIPT}; {large(96 * MB)}")
+    ended = stored.run(f"{SCRIPT}; {large(192 * MB)}")
     to = tmp_path / "got"
     code = cut_off(line, stored, ended, to, by)
     assert code == (130 if by == signal.SIGINT else -signal.SIGKILL)
@@ -160,7 +160,7 @@ def test_a_large_file_goes_on_where_it_stopped(tmp_path: Path, line: Wire, by: s
     before = line.down
     got = fetch(ended.plan, ended.run, 1, (), to)
     assert got.went_on == have >= 8 * MB
-    assert line.down - before < 96 * MB - have + 12 * MB, "only the rest was sent"
+    assert line.down - before < 192 * MB - have + 12 * MB, "only the rest was sent"
     assert digests(to) == sums(ended, stored)
     assert list(to.glob(".tieline-*")) == []
 

@@ -208,11 +208,16 @@ class _Gear(BaseHTTPRequestHandler):
         with self._found.alone:
             _checks(self._found.behind, False)
             try:
-                self._pass_on(body)
+                found = self._asked(body)
             finally:
                 _checks(self._found.behind, True)
+        self._answer(*found)  # not before: who has it may go on at once
 
     def _pass_on(self, body: bytes) -> None:
+        self._answer(*self._asked(body))
+
+    def _asked(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
+        """What the server behind says."""
         line = http.client.HTTPConnection("127.0.0.1", self._found.behind, timeout=60)
         line.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
@@ -225,7 +230,7 @@ class _Gear(BaseHTTPRequestHandler):
             names = ("AccessKeyId", "SecretAccessKey", "SessionToken")
             key, secret, token = (_one(data.decode(), name) for name in names)
             self._found.given.append((key, secret, token))
-        self._answer(answer.status, data, dict(answer.getheaders()))
+        return answer.status, data, dict(answer.getheaders())
 
     def _say(self, status: int, code: str) -> None:
         """A refusal as STS words it, with more than anybody should repeat."""

@@ -45,8 +45,14 @@ class Wire:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(("127.0.0.1", self._to))
                 self._sockets += [client, server]
-                threading.Thread(target=self._pump, args=(client, server, False), daemon=True).start()
-                threading.Thread(target=self._pump, args=(server, client, True), daemon=True).start()
+                threading.Thread(target=self._both, args=(client, server), daemon=True).start()
+
+    def _both(self, client: socket.socket, server: socket.socket) -> None:
+        with client, server:
+            up = threading.Thread(target=self._pump, args=(client, server, False), daemon=True)
+            up.start()
+            self._pump(server, client, True)
+            up.join()
 
     def _pump(self, source: socket.socket, target: socket.socket, is_down: bool) -> None:
         with suppress(OSError):  # one of them went away
