@@ -6,6 +6,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check --no-input
 PYTEST := $(BIN)/python -m pytest
+# Most tests wait for programs that they have started: three for two cores. Those of a cluster wait still more: as many
+# of them go on beside the others, and what they say comes after.
+WORKERS ?= $(shell echo $$((3 * $$(nproc 2>/dev/null || echo 2) / 2)))
+CLUSTER := --reruns 1 -rfEsR -m cluster tests/contract tests/integration
+CLUSTER_SAID := .make/cluster-tests.txt
+
+# The tests start thousands of commands: each would compile all of Tieline again where Python is told to keep nothing.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format bench soak docs clean
@@ -17,7 +25,10 @@ run: .make/tieline  ## Set up, run the main job (examples/penguins), and say wha
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/penguins/run
 
 test: .make/dev  ## All tests
-	@$(PYTEST) -n auto
+	@$(PYTEST) -n $(WORKERS) --dist worksteal $(CLUSTER) >$(CLUSTER_SAID) 2>&1 & cluster=$$!; \
+	trap "kill -INT $$cluster" INT TERM; failed=0; \
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not cluster" || failed=1; \
+	wait $$cluster || failed=1; cat $(CLUSTER_SAID); exit $$failed
 
 check: .make/dev  ## Style, types, and the rules of the house (.importlinter)
 	$(BIN)/ruff check . examples/penguins/prepare
@@ -37,6 +48,7 @@ bench: .make/dev  ## Tieline beside its peers: times, memory, ratios
 	$(BIN)/python bench/stores/run.py
 	$(BIN)/python bench/stores/cache.py
 	$(BIN)/python bench/recovery/run.py
+	$(BIN)/python bench/kubernetes/run.py
 
 soak: .make/dev  ## The long versions of the randomised tests
 	TIELINE_SOAK=1 $(PYTEST) --timeout 0
@@ -48,7 +60,7 @@ docs: .make/docs  ## The site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:  ## Remove everything that was made here (not the runs in Tieline's home)
-	rm -rf .venv .venv-peer .make site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-peer-* .make site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -rf examples/penguins/.work
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -63,7 +75,7 @@ clean:  ## Remove everything that was made here (not the runs in Tieline's home)
 
 .make/dev: .make/tieline scripts/requirements.py
 	@echo "installing what tests and checks need"
-	@$(BIN)/python scripts/requirements.py dev | $(PIP) install --requirement /dev/stdin
+	@$(BIN)/python scripts/requirements.py dev | $(PIP) install --no-compile --requirement /dev/stdin
 	@touch $@
 
 .make/docs: .make/dev

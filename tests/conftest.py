@@ -1,9 +1,10 @@
-"""What all tests share: soak mode, hypothesis profiles, and a home of their own."""
+"""What all tests share: soak mode, hypothesis profiles, a home of their own, and figures that are told at the end."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,44 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("TIELINE_HOME", str(home))
     monkeypatch.delenv("TIELINE_CONFIG", raising=False)
     return home
+
+
+FIGURE = "figure"
+CLUSTER_ROOMS = {"contract", "integration"}
+"""Where ``make test`` looks for tests that need a cluster."""
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Tells what a test has measured, for the end of pytest's output: a test that passes prints nothing."""
+    return lambda text: record_property(FIGURE, text)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures; they come with the reports, whichever process has made them."""
+    reports = [one for outcome in ("passed", "failed") for one in terminalreporter.stats.get(outcome, ())]
+    told = [
+        f"{report.nodeid.rpartition('::')[2]}: {text}"
+        for report in reports if report.when == "call" for name, text in report.user_properties if name == FIGURE
+    ]  # fmt: skip
+    if told:
+        terminalreporter.section("figures")
+        for line in sorted(told):
+            terminalreporter.line(line)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a cluster: it waits more than it works, and runs beside the others (``make test``)."""
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        callspec = getattr(item, "callspec", None)
+        is_engine = callspec is not None and callspec.params.get("engine") == "kubernetes"
+        if (
+            is_engine
+            or "kube" in item.fixturenames
+            or (item.path.name.startswith("test_kube_") and "integration" in item.path.parts)
+        ):
+            item.add_marker(pytest.mark.cluster)
+            if not CLUSTER_ROOMS & set(item.path.parts):
+                raise pytest.UsageError(f"{item.nodeid} needs a cluster: it belongs to {' or '.join(CLUSTER_ROOMS)}")

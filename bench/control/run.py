@@ -22,13 +22,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import inputs
-import peer
-from growth_plot import growth_plot
-from measuring import Taken, starts, take
-from rows import PEER, ROWS, TIELINE, Result, result, table
-
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent))
+
+import inputs  # noqa: E402
+import peers  # noqa: E402
+from growth_plot import growth_plot  # noqa: E402
+from measuring import Taken, starts, take  # noqa: E402
+from rows import PEER, ROWS, TIELINE, Result, result, table  # noqa: E402
+
 RESULTS = HERE.parent / "results"
 OWN_BIN = Path(sys.executable).parent
 SIZES = (1_000, 10_000, 30_000, 100_000)
@@ -220,7 +222,7 @@ def report(bench: Bench, results: list[Result], about: Mapping[str, Any]) -> Non
 def main(rounds: int) -> int:
     started = datetime.now(UTC)
     load_before = os.getloadavg()[0]
-    other = peer.environment()
+    other = peers.environment("control")
     with tempfile.TemporaryDirectory(prefix="tieline-bench-") as temporary:
         bench = Bench(Path(temporary), OWN_BIN, other)
         bench.make_inputs()
@@ -231,7 +233,7 @@ def main(rounds: int) -> int:
     results = [result(row, bench.samples) for row in ROWS]
     versions = {
         TIELINE: subprocess.check_output([OWN_BIN / "tieline", "--version"], text=True).split()[-1],
-        PEER: peer.VERSION,
+        PEER: peers.POLYAXON,
     }
     where = machine()
     about = {

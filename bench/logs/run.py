@@ -19,8 +19,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 from inputs import LINE, lines, values
-from peer import python as peer_python
+from peers import environment
 from worlds import HERE, MEMORY, SECRETS, World, world
 
 RESULTS = HERE.parent / "results"
@@ -109,7 +111,9 @@ def redacting(folder: Path, secrets: int) -> dict:
     result = {"secrets": secrets, "tieline": [], "airflow": []}
     for _ in range(PEER_ROUNDS[secrets]):
         result["tieline"].append(output_of(sys.executable, HERE / "in_tieline.py", own, told))
-        result["airflow"].append(output_of(peer_python(), HERE / "in_airflow.py", peer, told, cwd=folder))
+        result["airflow"].append(
+            output_of(environment("airflow") / "python", HERE / "in_airflow.py", peer, told, cwd=folder)
+        )
     own_rate = statistics.median(sample["mb_s"] for sample in result["tieline"])
     peer_rate = statistics.median(max(sample["lines_mb_s"], sample["text_mb_s"]) for sample in result["airflow"])
     register = {name: statistics.median(s["register_s"] for s in result[name]) for name in ("tieline", "airflow")}

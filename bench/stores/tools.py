@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from environments import environment
+from peers import environment
 
 HERE = Path(__file__).resolve().parent
 BUCKET = "data"

@@ -51,8 +51,9 @@ def tieline() -> tuple[Move, Move]:
 
 
 def obstore() -> tuple[Move, Move]:
-    """The library that Tieline uses, by itself, doing the same: threads, parts, a SHA-256 of what goes up."""
+    """The library that Tieline uses, by itself, doing the same: threads, parts, digests of what goes up and comes."""
     import obstore as library
+    from blake3 import blake3
     from obstore.store import S3Store
 
     def client() -> S3Store:
@@ -100,6 +101,8 @@ def obstore() -> tuple[Move, Move]:
                              for start in range(0, size, PART)]  # fmt: skip
                     for one in asked:
                         one.result()
+                with (folder / name.rpartition("/")[2]).open("rb") as file:
+                    hashlib.file_digest(file, blake3).hexdigest()
 
     return up, down
 

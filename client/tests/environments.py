@@ -48,7 +48,8 @@ def venv(name: str, packages: Sequence[str]) -> Path:
         if needed:
             _install(f"{name} can't be made", sys.executable, "-m", "venv", "--clear", str(folder))
             pip = (str(folder / "bin" / "pip"), "install", "--quiet", "--no-input", "--disable-pip-version-check")
-            _install(f"{', '.join(packages)} can't be installed", *pip, *packages)
+            # not compiled: a recipe imports a few of their thousands of modules
+            _install(f"{', '.join(packages)} can't be installed", *pip, "--no-compile", *packages)
     return folder / "bin"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import sys
 
+import tieline.starting  # noqa: F401 - before what takes long
+
 
 def main() -> None:
     """Carry one command line out, and exit with its code (:mod:`tieline.cli.exits`)."""

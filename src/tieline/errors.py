@@ -76,6 +76,13 @@ class Code(StrEnum):
     STORE_FAILED = "store-failed"
     DAMAGED = "damaged"
     HOME_UNUSABLE = "home-unusable"
+    # a cluster
+    CLUSTER_FAILED = "cluster-failed"
+    NOT_PERMITTED = "not-permitted"
+    POD_LOST = "pod-lost"
+    OBJECT_MISSING = "object-missing"
+    CLAIM_UNUSABLE = "claim-unusable"
+    NOT_CHECKED = "not-checked"
     USAGE = "usage"
     INTERNAL = "internal"
 

@@ -112,6 +112,9 @@ class Cli:
             if ready and not data:
                 break
             shown += data
+        else:
+            process.kill()
+            raise AssertionError(f"it had not ended after {PATIENCE:.0f} s: {shown.decode(errors='replace')}")
         os.close(ours)
         process.wait(PATIENCE)
         return shown.decode(errors="replace")

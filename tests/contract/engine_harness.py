@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import pytest
@@ -28,7 +29,7 @@ from tieline.app.outputs import push, stored
 from tieline.app.preparing import Wanted, prepare
 from tieline.app.submit import Accepted, accept, carry_out, detach
 from tieline.engines.base import Controls
-from tieline.engines.process.folders import RunFolder
+from tieline.engines.folders import RunFolder
 from tieline.engines.process.isolation import unusable
 from tieline.engines.process.leftovers import processes_of, sweep
 from tieline.model.plan import Plan, Step
@@ -94,7 +95,7 @@ class Told:
         self.statuses: list[Status] = []
         self.steps: list[tuple[str, str, str]] = []
         self.notes: list[str] = []
-        self.printed: dict[str, bytes] = {}
+        self._pieces: dict[str, list[bytes]] = {}
 
     def status(self, run: Run) -> None:
         self.statuses.append(run.status)
@@ -103,7 +104,12 @@ class Told:
         self.steps.append((step.name, state, detail))
 
     def output(self, program: str, data: bytes) -> None:
-        self.printed[program] = self.printed.get(program, b"") + data
+        self._pieces.setdefault(program, []).append(data)
+
+    @property
+    def printed(self) -> dict[str, bytes]:
+        """What each program printed, as far as it was told."""
+        return {program: b"".join(pieces) for program, pieces in list(self._pieces.items())}
 
     def note(self, message: str) -> None:
         self.notes.append(message)
@@ -117,6 +123,9 @@ class Told:
 
 class ProcessHandle:
     """A run of the process engine, carried out by a thread of this process."""
+
+    carried_out_elsewhere = False
+    """Whether it goes on when nobody looks."""
 
     def __init__(self, accepted: Accepted) -> None:
         self.plan: Plan = accepted.plan
@@ -271,6 +280,16 @@ class ProcessEngine:
 
     name = "process"
     isolation: Isolation = "none"
+    a_while = 2
+    """Whole seconds in which a short job begins and ends, also while others work."""
+    lines_at_once = 700_000
+    """Lines of 72 bytes that may be printed as quickly as they can be."""
+    handle: type[ProcessHandle] = ProcessHandle
+    timeout = 1
+    """Seconds in which a job has surely begun."""
+    untold: tuple[int | None, ...] = ()
+    """What may be told instead of the exit code of a job that was stopped."""
+    _also: Mapping[str, Any] = MappingProxyType({})  # in the deployment file
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.shared, self.store = folder / "files", folder / "shared", folder / "store"
@@ -296,7 +315,7 @@ class ProcessEngine:
         **params: Any,
     ) -> ProcessHandle:
         """Accept a job (a container's script, or a whole file) and have it carried out; ``before`` that, do this."""
-        handle = ProcessHandle(self._accepted(job, connections, catalog, params))
+        handle = self.handle(self._accepted(job, connections, catalog, params))
         return self._begun(handle, before)
 
     def submit_apart(
@@ -322,19 +341,29 @@ class ProcessEngine:
         catalog: Mapping[str, Any] | None,
         params: Mapping[str, Any],
     ) -> Accepted:
-        whole = component(job) if isinstance(job, str) else job
+        whole = self._whole(component(job) if isinstance(job, str) else job)
         shared = {"name": "shared", "kind": "host_path", "schema": self._volume(self.shared)}
         deployment = {
             "artifactsStore": {"name": "store", "kind": "host_path", "schema": self._volume(self.store)},
             "connections": [shared, *connections],
+            **self._also,
             **(catalog or {}),
         }
         file = self.write("job.yaml", json.dumps(whole))
         config = self.write("tieline.yaml", json.dumps(deployment))
-        prepared = prepare(
-            Wanted(file, params, isolation=self.isolation), load_deployment(config, self.home), self.home
-        )
-        return accept(prepared, self.home)
+        return accept(prepare(self._wanted(file, params), load_deployment(config, self.home), self.home), self.home)
+
+    def _wanted(self, file: Path, params: Mapping[str, Any]) -> Wanted:
+        return Wanted(file, params, isolation=self.isolation)
+
+    def _whole(self, job: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The job as this engine needs it."""
+        return job
+
+    def lacks(self, reason: str, *engines: str) -> None:
+        """End a test of what these engines do not have (default: a cluster's), by their nature and not by neglect."""
+        if self.name in (engines or ("kubernetes",)):
+            pytest.skip(f"{self.name}: {reason}")
 
     def seen(self, mounted: Path) -> str:
         """Where the job finds ``shared``."""
@@ -373,9 +402,15 @@ class IsolatedEngine(ProcessEngine):
         return f"/mnt{mounted}"
 
 
+def _cluster(folder: Path) -> ProcessEngine:
+    from kube_engine import KubernetesEngine
+
+    return KubernetesEngine(folder)
+
+
 ENGINES: dict[str, Callable[[Path], ProcessEngine]] = {
-    engine.name: engine for engine in (ProcessEngine, IsolatedEngine)
-}
+    ProcessEngine.name: ProcessEngine, IsolatedEngine.name: IsolatedEngine, "kubernetes": _cluster,
+}  # fmt: skip
 
 
 @contextmanager

@@ -22,6 +22,11 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProcessEn
         yield made
 
 
+COUNTED = "echo >> $SHARED/attempts; ATTEMPT=$(($(wc -l < $SHARED/attempts)))\n"
+"""The attempt's number by what they have in common: not every engine can tell a program that may be tried again."""
+SHARED = {"name": "SHARED", "value": "{{ connections['shared'].path }}"}
+
+
 def how(run: Run) -> tuple[Status, str, int | None]:
     return run.status, run.reason, run.exit_code
 
@@ -53,6 +58,7 @@ def test_the_exit_code_is_the_jobs_own(engine: ProcessEngine, code: int) -> None
 
 @pytest.mark.parametrize("name", ["TERM", "KILL", "SEGV", "XFSZ", "RTMIN"])
 def test_a_job_that_ends_by_a_signal(engine: ProcessEngine, name: str) -> None:
+    engine.lacks("a job is the first process of its namespace: a signal that it sends to itself is not delivered")
     number = signal.SIGRTMIN if name == "RTMIN" else getattr(signal, f"SIG{name}")
     handle = engine.submit(f"ulimit -c 0; echo before; kill -{int(number)} $$; sleep 60")
     run = handle.wait()
@@ -62,7 +68,20 @@ def test_a_job_that_ends_by_a_signal(engine: ProcessEngine, name: str) -> None:
     assert handle.logs() == b"before\n"
 
 
+@pytest.mark.parametrize("name", ["TERM", "KILL", "SEGV"])
+def test_a_job_that_exits_as_a_shell_does_after_a_signal(engine: ProcessEngine, name: str) -> None:
+    """Of a container that a signal has ended, a cluster says no more than this exit code."""
+    engine.lacks("a process that a signal ends is told from one that exits", "process", "isolated")
+    number = getattr(signal, f"SIG{name}")
+    handle = engine.submit(f"ulimit -c 0; echo before; sh -c 'kill -{int(number)} $$'; exit $?")
+    run = handle.wait()
+    assert how(run) == (Status.FAILED, Code.SIGNALLED, 128 + number)
+    assert run.message == f"the job was ended by SIG{name}"
+    assert handle.logs().startswith(b"before\n")
+
+
 def test_a_program_that_is_not_there_is_refused_before_a_run_is_accepted(engine: ProcessEngine) -> None:
+    engine.lacks("which programs an image has is not known before it is there")
     with pytest.raises(Refused, match="there is no program 'no-such-program'"):
         engine.submit(component({"command": ["no-such-program"]}))
     with engine.record() as record:
@@ -79,6 +98,8 @@ def test_a_program_that_is_not_there_is_refused_before_a_run_is_accepted(engine:
     ],
 )
 def test_a_program_that_cannot_be_started(engine: ProcessEngine, command: str, code: int, told: str) -> None:
+    if command == "/no-interpreter":
+        engine.lacks("the runtime says this in the job's log alone, with the exit code of a job that has run")
     (engine.shared / "plain").write_text("echo never")
     (engine.shared / "no-interpreter").write_text("#!/no/such/interpreter\n")
     (engine.shared / "no-interpreter").chmod(0o755)
@@ -90,15 +111,16 @@ def test_a_program_that_cannot_be_started(engine: ProcessEngine, command: str, c
 
 
 def test_a_working_folder_that_is_not_there(engine: ProcessEngine) -> None:
+    engine.lacks("a working folder that an image has not is made by the cluster")
     run = engine.submit(component({**shell("true"), "workingDir": "/no/such/folder"})).wait()
     assert how(run) == (Status.FAILED, Code.STEP_FAILED, 127)
     assert run.message == "the job could not be started: /no/such/folder: No such file or directory"
 
 
 def test_each_attempt_has_its_own_outputs_and_logs(engine: ProcessEngine) -> None:
-    script = """
-        echo attempt $TIELINE_ATTEMPT; echo $TIELINE_ATTEMPT > $TIELINE_OUTPUTS/number
-        ls $TIELINE_OUTPUTS; touch $TIELINE_OUTPUTS/only-$TIELINE_ATTEMPT; [ $TIELINE_ATTEMPT = 2 ] || exit 5
+    script = f"""{COUNTED}
+        echo attempt $ATTEMPT; echo $ATTEMPT > $TIELINE_OUTPUTS/number
+        ls $TIELINE_OUTPUTS; touch $TIELINE_OUTPUTS/only-$ATTEMPT; [ $ATTEMPT = 2 ] || exit 5
     """
     handle = engine.submit(component(script, termination={"maxRetries": 3}))
     run = handle.wait()
@@ -113,7 +135,7 @@ def test_each_attempt_has_its_own_outputs_and_logs(engine: ProcessEngine) -> Non
 
 
 def test_retries_come_to_an_end(engine: ProcessEngine) -> None:
-    handle = engine.submit(component("echo $TIELINE_ATTEMPT; exit 9", termination={"maxRetries": 1}))
+    handle = engine.submit(component(f"{COUNTED} echo $ATTEMPT; exit 9", termination={"maxRetries": 1}))
     run = handle.wait()
     assert how(run) == (Status.FAILED, Code.EXIT_CODE, 9)
     assert run.attempt == 2
@@ -121,11 +143,19 @@ def test_retries_come_to_an_end(engine: ProcessEngine) -> None:
 
 
 def test_a_failed_step_is_tried_again_too(engine: ProcessEngine) -> None:
-    step = {"container": {"name": "prep", **shell("[ $TIELINE_ATTEMPT = 2 ]")}}
+    step = {"container": {"name": "prep", **shell(f"{COUNTED} [ $ATTEMPT = 2 ]", env=[SHARED])}}
     handle = engine.submit(component("true", init=[step], termination={"maxRetries": 1}))
     run = handle.wait()
     assert how(run) == (Status.SUCCEEDED, "", 0)
     assert run.attempt == 2
+
+
+def test_the_attempts_number_is_a_variable(engine: ProcessEngine) -> None:
+    job = component("echo $TIELINE_ATTEMPT; [ $TIELINE_ATTEMPT = 2 ]", termination={"maxRetries": 1})
+    engine.lacks("all pods of a Job are made alike")
+    handle = engine.submit(job)
+    assert how(handle.wait()) == (Status.SUCCEEDED, "", 0)
+    assert (handle.logs(attempt=1), handle.logs(attempt=2)) == (b"1\n", b"2\n")
 
 
 def test_what_a_job_left_running_ends_with_it(engine: ProcessEngine) -> None:
@@ -166,6 +196,7 @@ def test_what_is_left_does_not_keep_a_job_from_ending(engine: ProcessEngine) -> 
 @pytest.mark.parametrize("which", [0, -1])
 def test_the_process_that_watches_the_job_is_killed(engine: ProcessEngine, which: int) -> None:
     """It may be several: the outermost and the innermost."""
+    engine.lacks("nothing of Tieline's watches a container's process: the node's runtime does")
     handle = engine.submit("setsid sleep 600 & echo before; touch $SHARED/begun; sleep 600")
     eventually((engine.shared / "begun").exists)
     os.kill(handle.watchers()[which], signal.SIGKILL)
@@ -180,7 +211,7 @@ def test_sidecars_begin_with_the_job_and_end_after_it(engine: ProcessEngine) -> 
     beat = shell(
         "trap 'echo sidecar ends >> $SHARED/order; exit' TERM; echo hello; echo $SHARED\n"
         "while :; do touch $SHARED/beat; sleep 0.05; done",
-        name="beat", env=[{"name": "SHARED", "value": "{{ connections['shared'].path }}"}],
+        name="beat", env=[SHARED],
     )  # fmt: skip
     stubborn = shell("trap '' TERM; while :; do sleep 0.1; done", name="stubborn")
     short = shell("exit 3", name="short")
@@ -205,6 +236,28 @@ def test_a_sidecar_that_ends_early_is_told_and_harms_nobody(engine: ProcessEngin
         "sidecar-none ended before the main program (/no/such: No such file or directory)",
         "sidecar-short ended before the main program (exit code 3)",
     ]
+
+
+def test_a_job_cannot_look_into_what_saves_its_outputs(engine: ProcessEngine) -> None:
+    """A pod with sidecars shares its processes where the cluster does not end them itself."""
+    engine.lacks("the saving process is the user's own, and so is the job", "process", "isolated")
+    script = """
+        found=; until [ "$found" ]; do
+            for one in /proc/[0-9]*; do
+                tr '\\0' ' ' < $one/cmdline 2>/dev/null | grep -q 'kubernetes[.]inside collect' && found=$one
+            done
+        done
+        sleep 1
+        for what in environ root/run/tieline/token/token maps; do
+            if head -c 1 $found/$what > /dev/null 2>&1; then echo $what can be read; fi
+        done
+        head -c 1 /proc/self/environ > /dev/null && echo looked
+    """
+    security = {"runAsUser": 0, "capabilities": {"add": ["DAC_READ_SEARCH"]}}  # all that the collector has, too
+    main = shell(script, securityContext=security)
+    handle = engine.submit(component(main, sidecars=[shell("sleep 600", name="beside")]))
+    assert how(handle.wait()) == (Status.SUCCEEDED, "", 0)
+    assert handle.logs() == b"looked\n"
 
 
 def test_a_run_does_not_wait_for_its_terminal(engine: ProcessEngine) -> None:

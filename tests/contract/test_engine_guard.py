@@ -22,7 +22,8 @@ from tieline.engines.base import Controls
 from tieline.engines.process import guard, limits
 from tieline.engines.process.leftovers import has_guards, processes_of, sweep
 from tieline.engines.process.limits import Limits, watch
-from tieline.engines.process.programs import MARKER, Ended, Guarded, read_exit
+from tieline.engines.process.programs import Ended, Guarded, read_exit
+from tieline.engines.variables import MARKER
 from tieline.errors import Code
 
 
@@ -244,7 +245,8 @@ def test_output_that_fits_on_no_disk_is_counted(programs: Programs) -> None:
 INHERITED = """
 import signal, sys
 from pathlib import Path
-from tieline.engines.process.programs import Guarded, MARKER
+from tieline.engines.process.programs import Guarded
+from tieline.engines.variables import MARKER
 every = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 for number in every:
     signal.signal(number, signal.SIG_IGN)

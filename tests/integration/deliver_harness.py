@@ -11,6 +11,9 @@ from tieline.app.home import HomeFolder
 from tieline.app.notifications import wait_for
 from tieline.runs.record import Record
 
+NEEDS = ("tieline.app.delivering", "tieline.channels.slack", "tieline.channels.pagerduty", "httpx2")
+"""What it imports sooner or later."""
+
 
 def main(home: HomeFolder) -> None:
     with Record.open(home.database) as record, Deliverer(home, record, unlimited=True):

@@ -16,7 +16,7 @@ from acceptance.cli_harness import Cli
 from servers import buckets
 from servers.counting import Forwarder, forwarding
 from servers.seaweedfs import ADMIN
-from tieline.engines.process.folders import remove_tree
+from tieline.engines.folders import remove_tree
 from tieline.secrets.keeping import Keeper
 from tieline.secrets.secret import Secret
 

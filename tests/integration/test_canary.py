@@ -51,12 +51,16 @@ def test_the_search_finds_what_is_planted(world: World) -> None:
     logins = [f"{user}:{core}-and-more" for user in ("a", "ab", "abc")]
     encoded = [subprocess.check_output(["base64", "-w0"], input=login.encode()).decode() for login in logins]
     runs = world.home.runs / "planted"
-    for path in (runs / "log", world.store / "x", world.tmp / "x", Path(f"/tmp/canary-{os.getpid()}")):
-        for text in (core, *encoded, f"https://u:{core}%2F%2B@h"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"before {text} after")
-            assert len(world.found()) == 1, (path, text)
+    places = (runs / "log", world.store / "x", world.tmp / "x", Path(f"/tmp/canary-{os.getpid()}"))
+    texts = (core, *encoded, f"https://u:{core}%2F%2B@h")
+    planted = {path.with_name(f"{path.name}-{n}"): text for path in places for n, text in enumerate(texts)}
+    for path, text in planted.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"before {text} after")
+    found = world.found()
+    for path in planted:
         path.unlink()
+    assert sorted(hit.partition(": ")[0] for hit in found) == sorted(map(str, planted))
     shutil.rmtree(runs)
     (world.tmp / core).touch()
     assert len(world.found()) == 1

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import hmac
 import json
 import logging
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -24,7 +26,7 @@ import pytest
 from channels_harness import OPENED, SERVICES, digest, item, opened, single, whole
 from servers.certificates import Authority
 from servers.https import mute_server
-from servers.processes import free_port
+from servers.processes import eventually, free_port
 from servers.receiver import Receiver, Step, receiver, tell
 from tieline.channels.base import Answer, Outcome, Sender
 from tieline.channels.opening import traits_of
@@ -175,8 +177,8 @@ def test_cut_after_it_was_sent(service: str, there: Receiver, opening: Any) -> N
 def test_no_answer(service: str, there: Receiver, opening: Any) -> None:
     there.script(Step(does="hang"))
     began = time.monotonic()
-    answer = send(opening(service), limit=0.4)
-    assert time.monotonic() - began < 3
+    answer = send(opening(service), limit=1.5)
+    assert time.monotonic() - began < 6
     assert (answer.outcome, answer.status) == (UNSURE, "timed out after it was sent")
 
 
@@ -186,8 +188,8 @@ def test_a_slow_drip_holds_nobody(does: str, service: str, there: Receiver, open
     there.script(Step(200, "x" * 10_000, does=does))
     sender = opening(service)
     began = time.monotonic()
-    answer = send(sender, limit=0.5)
-    assert time.monotonic() - began < 3
+    answer = send(sender, limit=1.5)
+    assert time.monotonic() - began < 6
     assert answer.outcome is (DELIVERED if does == "drip" else UNSURE)
     assert send(sender, limit=5).outcome is DELIVERED
 
@@ -204,9 +206,15 @@ def test_something_else_answers(there: Receiver, opening: Any) -> None:
     assert (answer.outcome, answer.status) == (UNSURE, "not HTTP")
 
 
-def test_reset_before_it_was_sent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("begun", [True, False], ids=["whenever", "before_tls"])
+def test_reset_before_it_was_sent(begun: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With TLS nothing is sent before both have agreed, so a reset at once is surely before."""
     pair = Authority(tmp_path).issue("IP:127.0.0.1")
+    if not begun:  # the socket is made, and TLS begins on it when the reset has surely come
+        wrapping = ssl.SSLContext.wrap_socket
+        monkeypatch.setattr(
+            ssl.SSLContext, "wrap_socket", lambda *given, **more: (time.sleep(0.2), wrapping(*given, **more))[1]
+        )
     with receiver(pair.files) as there:
         sender = whole("slack", there.url(""), CANARY, options={"caBundle": str(tmp_path / "ca.pem")})
         there.script(Step(does="reset"))
@@ -214,6 +222,7 @@ def test_reset_before_it_was_sent(tmp_path: Path) -> None:
         assert (answer.outcome, answer.busy) == (LATER, True)
         assert there.requests == []
         assert send(sender).outcome is DELIVERED
+    gc.collect()  # what was left open is told by this test, not by one that comes later
 
 
 def test_a_reset_is_never_told_as_delivered_or_refused(there: Receiver, opening: Any) -> None:
@@ -287,7 +296,7 @@ def test_the_time_is_up_with_tls_too(tmp_path: Path) -> None:
         sender = whole("webhook", there.url(""), CANARY, options=ca)
         for does in ("hang", "drip-head", "cut"):
             there.script(Step(200, does=does))
-            assert send(sender, limit=0.5).outcome is UNSURE
+            assert send(sender, limit=1.5).outcome is UNSURE
         assert send(sender, limit=5).outcome is DELIVERED
     with mute_server() as port:
         began = time.monotonic()
@@ -319,9 +328,10 @@ def test_a_proxy_that_is_asked_and_fails(tmp_path: Path, there: Receiver, monkey
     monkeypatch.delenv("no_proxy", raising=False)
     for step in (Step(502), Step(does="cut"), Step(does="hang")):
         there.script(step)
-        answer = send(whole("slack", "https://tieline.invalid", CANARY), limit=0.5)
+        answer = send(whole("slack", "https://tieline.invalid", CANARY), limit=1.5)
         assert answer.outcome is LATER, step
-    assert [one.method for one in there.requests] == ["CONNECT"] * 3
+    assert eventually(lambda: len(there.requests) == 3)
+    assert {one.method for one in there.requests} == {"CONNECT"}
 
 
 def test_a_proxy_for_plain_http(there: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import pytest
 from faults_harness import LINES, SHORT, SOAK, Bucket, Run, gcs, read, s3, wasb
 
 from servers.faults import Fault, Faults, What, expired, faults, say
+from servers.processes import eventually
 from tieline.errors import StoreFailed
 from tieline.steps.collector import Collector
 from tieline.steps.output_saver import OutputSaver
@@ -25,6 +26,7 @@ from tieline.stores import options
 
 SEEDS = 300 if SOAK else 3
 AWAY = 60.0 if SOAK else 4.0
+LOG, SEGMENT = r"main(\.|%2E)log", r"main(/|%2F)0"
 
 
 @pytest.fixture
@@ -147,6 +149,25 @@ def test_a_damaged_copy_that_could_not_be_sent_again_is_not_taken_for_saved(run:
     run.fails()
 
 
+@pytest.mark.parametrize("bucket", [wasb, gcs], indirect=True)
+@pytest.mark.parametrize(
+    ("target", "looks"),
+    [("manifest", 1), (r"whole(\.|%2E)json", 1), (SEGMENT, 0), (LOG, 0), ("large", 0)],
+    ids=["manifest", "mark", "segment", "log", "output"],
+)
+def test_a_damaged_copy_that_nobody_could_compare_is_not_believed_later(run: Run, target: str, looks: int) -> None:
+    """Two kinds of servers take what they get for what was sent. Whoever sent it may not come to read it back."""
+    run.proxy.plan(
+        *([say(403, "No", method="PUT", target=LOG)] if target == SEGMENT else []),  # then in pieces
+        Fault(What.FLIP_BODY, "PUT|POST", target, times=None),
+        Fault(What.CUT_FIRST, "GET|HEAD|DELETE", target, skip=looks, times=None),
+    )
+    run.arrives_or_says_so()
+    assert run.proxy.did[What.FLIP_BODY]
+    run.proxy.plan()
+    run.finish()
+
+
 def test_a_log_that_is_damaged_when_it_is_put_together(run: Run) -> None:
     run.proxy.plan(Fault(What.FLIP_ANSWER, "GET", "logs/main/", times=None))
     run.finish()
@@ -211,3 +232,19 @@ def test_a_stop_does_not_wait_for_a_standing_server_again_and_again(
         collector.finish(is_hurried=lambda: True)
     assert run.proxy.asked("PUT", "/logs/") == 1
     assert run.proxy.asked("PUT", "/outputs/") == 0
+
+
+def test_a_stop_while_a_save_stands_still_asks_for_nothing_more(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(options, "SECONDS", 2.0)
+    monkeypatch.setattr(options, "_RETRIES", 0)
+    monkeypatch.setattr("tieline.steps.retrying.HURRIED", Patience(None, 1.0))
+    store = run.bucket.through(run.proxy)
+    collector = Collector(store, "run/1", spools=[Spool("main", run.spool)], outputs=run.outputs, interval=-1)
+    run.proxy.plan(Fault(What.STALL_FIRST, "PUT", times=None, seconds=60))
+    collector.start()
+    eventually(lambda: run.proxy.asked("PUT", "/logs/") == 1)
+    with pytest.raises(StoreFailed, match="did not answer in time"):
+        collector.finish(is_hurried=lambda: True)
+    assert run.proxy.asked("PUT") == 1

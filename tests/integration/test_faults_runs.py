@@ -160,6 +160,15 @@ def test_a_busy_server_is_no_damage(world: World) -> None:
     assert world.proxy.did[What.SAY] == 4
 
 
+def test_a_line_that_breaks_does_not_keep_a_run_from_being_removed(world: World) -> None:
+    world.go.touch()
+    world.cli("run", "--isolation", "none", "job.yaml")
+    world.proxy.plan(Fault(What.CUT_FIRST, method="POST|DELETE", times=3))
+    world.cli("runs", "rm", "last")
+    assert world.proxy.did[What.CUT_FIRST] == 3
+    assert list(world.bucket.real.list()) == []
+
+
 def test_a_detached_run_that_is_stopped_while_it_fetches_leaves_no_process(world: World, tmp_path: Path) -> None:
     local = tmp_path / "input"
     local.write_bytes(b"input")

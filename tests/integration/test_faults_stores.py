@@ -126,7 +126,7 @@ def test_what_is_damaged_on_its_way_there_is_not_taken_for_saved(way: Way, what:
     if (what, way.bucket.access.provider) == (What.SHORT_BODY, "azure"):  # it signs a request's length
         assert found.why == Why.NOT_AUTHENTICATED
     else:
-        assert (found.why, found.again) == (Why.BROKEN, True)
+        assert (found.why, found.again) == (Why.DAMAGED, True)
     way.sent(size)
 
 

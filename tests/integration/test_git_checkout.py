@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tieline.engines.kubernetes.inside.steps import trust_folders
 from tieline.errors import Code, StepFailed
-from tieline.git import Checked, checkout
+from tieline.git.checkout import Checked, checkout
 from tieline.model.access import GitRemote
 
 BARE = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
@@ -450,6 +451,9 @@ def test_a_repository_of_somebody_else_says_how_to_trust_it(repo: Repo, target: 
         os.chown(path, 65534, 65534)
     message = refused(Code.CLONE_FAILED, lambda: get(repo, target), "dubious ownership")
     assert f"git config --global --add safe.directory {repo.path}" in message
+    trust_folders(Path.home())  # as in a pod, where nobody can type that
+    get(repo, target)
+    assert (target / ".git").is_dir()
 
 
 def test_hooks_templates_and_line_endings_of_the_user_have_no_part(repo: Repo, target: Path, tmp_path: Path) -> None:
@@ -546,7 +550,7 @@ def test_a_command_that_takes_too_long_is_ended(tmp_path: Path, target: Path) ->
 def test_a_checkout_that_is_killed_leaves_no_target(repo: Repo, target: Path, tmp_path: Path) -> None:
     """Wherever it dies, the target is not there or is whole."""
     script = (
-        "import sys; from pathlib import Path; from tieline.git import checkout\n"
+        "import sys; from pathlib import Path; from tieline.git.checkout import checkout\n"
         "from tieline.model.access import GitRemote\n"
         "print('go', flush=True); checkout(GitRemote(url=sys.argv[1]), Path(sys.argv[2]))\n"
     )

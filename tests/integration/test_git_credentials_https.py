@@ -16,7 +16,8 @@ import pytest
 from servers.git_http import PASSWORD, USER, GitHttp, git_http, make_repository
 from servers.processes import needed
 from tieline.errors import Code, StepFailed
-from tieline.git import Checked, checkout, credentials
+from tieline.git.checkout import Checked, checkout
+from tieline.git.credentials import credentials
 from tieline.git.credentials import needed as values_of
 from tieline.git.private import memory
 from tieline.kinds import registry

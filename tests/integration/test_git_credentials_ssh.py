@@ -11,7 +11,8 @@ import pytest
 from servers.git_http import make_repository
 from servers.sshd import Sshd, make_key, ssh_server
 from tieline.errors import Code, StepFailed
-from tieline.git import Checked, checkout, credentials, needed
+from tieline.git.checkout import Checked, checkout
+from tieline.git.credentials import credentials, needed
 from tieline.git.private import memory
 from tieline.kinds import registry
 from tieline.kinds.pages import connect

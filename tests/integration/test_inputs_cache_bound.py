@@ -20,7 +20,7 @@ from cache_harness import World, tree, world_of
 
 from servers.processes import eventually
 from tieline.stores.cache.folder import Cache
-from tieline.stores.cache.records import About, Record
+from tieline.stores.cache.records import About, Record, Records
 from tieline.stores.cache.scope import scope_of
 
 FETCHER = Path(__file__).with_name("cache_fetcher.py")
@@ -150,6 +150,22 @@ def test_fetches_go_on_while_everything_is_pruned_again_and_again(s3: World) -> 
         over.set()
         thread.join()
     assert sum(pruned) > 0
+
+
+def test_an_entry_that_is_pruned_while_it_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records, name, making = Records(tmp_path), f"{'a' * 64}-1-444", os.symlink
+    records.note("12ab", name)
+
+    def pruned_then(said: str, entry: str) -> None:
+        try:
+            making(said, entry)
+        except FileExistsError:
+            os.unlink(entry)
+            raise
+
+    monkeypatch.setattr(os, "symlink", pruned_then)
+    records.note("12ab", name)
+    assert records.find("12ab") == name
 
 
 def test_a_killed_fetch_leaves_what_it_had_and_nothing_half(s3: World) -> None:

@@ -18,7 +18,7 @@ from tieline.secrets.secret import Secret
 
 MB = 1024 * 1024
 SLOW = 8 * MB
-JOB = "cd $TIELINE_OUTPUTS; for n in 1 2 3 4 5 6; do head -c 4194304 /dev/urandom > f$n; done; printf 'no end'"
+JOB = "cd $TIELINE_OUTPUTS; for n in `seq 48`; do head -c 524288 /dev/urandom > f$n; done; printf 'no end'"
 
 
 @pytest.fixture
@@ -47,12 +47,12 @@ def cli(tmp_path: Path, line: Wire) -> Iterator[Cli]:
 def test_a_bar_where_somebody_looks(cli: Cli, line: Wire) -> None:
     line.rate = SLOW
     shown = cli.on_terminal("run", cli.job(JOB, plugins="{sidecar: {syncInterval: -1}}"), columns=120)
-    assert "6 files, 24.0 MiB, all checked" in shown
+    assert "48 files, 24.0 MiB, all checked" in shown
     assert "no end" in shown.replace("'no end'", ""), "what the job printed last is still there"
     for command, what in (("verify", "checking"), ("get", "fetching")):
         shown = cli.on_terminal("runs", "outputs", command, "last", columns=120)
         bars = [part for part in shown.split("\r\x1b[K") if what in part]
-        assert any("of 24.0 MiB" in bar and "MiB/s" in bar and "left" in bar for bar in bars), shown
+        assert any("of 24.0 MiB" in bar and "iB/s" in bar and "left" in bar for bar in bars), shown
         assert any("━" in bar for bar in bars), shown
         assert what not in shown.rpartition("\x1b[K")[2], "no trace of it is left"
     line.rate = None
@@ -91,16 +91,15 @@ def test_nothing_of_it_in_a_pipe(cli: Cli, line: Wire) -> None:
     ran = cli("run", cli.job(JOB))
     assert ran.out == "no end"
     verified = cli("runs", "outputs", "verify", "last")
-    assert verified.err == "7 files, 24.0 MiB, every byte read: all as saved\n"
+    assert verified.err == "49 files, 24.0 MiB, every byte read: all as saved\n"
     got = cli("runs", "outputs", "get", "last", "--to", "here")
-    assert got.err == "6 files, 24.0 MiB, in:\n"
+    assert got.err == "48 files, 24.0 MiB, in:\n"
     for done in (ran, verified, got):
         assert "\x1b" not in done.err
         assert "\r" not in done.err
     line.rate = None
-    assert (
-        cli("runs", "outputs", "get", "last", "--to", "here").err == "6 files, 24.0 MiB, 6 of them here already, in:\n"
-    )
+    again = cli("runs", "outputs", "get", "last", "--to", "here")
+    assert again.err == "48 files, 24.0 MiB, 48 of them here already, in:\n"
 
 
 def test_what_a_check_finds_is_an_answer(cli: Cli) -> None:

@@ -38,14 +38,14 @@ def path(tmp_path: Path) -> Path:
 
 def with_pragma(monkeypatch: pytest.MonkeyPatch, pragma: str) -> None:
     """Every connection from now on has SQLite itself behave as on a bad day."""
-    connect = database._connect
+    connect = database.connect
 
     def connect_and_set(path: Path) -> sqlite3.Connection:
         connection = connect(path)
         connection.execute(f"PRAGMA {pragma}")
         return connection
 
-    monkeypatch.setattr(database, "_connect", connect_and_set)
+    monkeypatch.setattr(database, "connect", connect_and_set)
 
 
 def test_only_the_owner_can_read_the_record(tmp_path: Path) -> None:

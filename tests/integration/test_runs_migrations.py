@@ -17,7 +17,8 @@ from sqlalchemy import NullPool, create_engine
 
 from tieline.errors import Code, RecordError
 from tieline.runs.record import Record
-from tieline.runs.schema import HEAD, METADATA
+from tieline.runs.schema import METADATA
+from tieline.runs.sqlite import HEAD
 from tieline.runs.upgrade import MIGRATIONS, known_versions
 
 

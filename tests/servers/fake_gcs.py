@@ -173,7 +173,11 @@ class _Gear(BaseHTTPRequestHandler):
     uploads: dict[str, _Upload] = {}  # noqa: RUF012 - one for all requests, on purpose
 
     def _do(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # who sent it has gone: no server takes half of an object for one
+            self.close_connection = True
+            return
         path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query, keep_blank_values=True)
         bucket, _, name = path.lstrip("/").partition("/")
         login = self.headers.get("Authorization")

@@ -223,7 +223,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.proxy.add(self.connection)
 
     def _do(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client has gone: half of a request is none
+            self.close_connection = True
+            return
         fault = self.server.proxy.fault_for(self.command, self.path, body)
         try:
             self._with(fault, body)

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 PATIENCE = 30.0
+A_COMMAND = 0.7
+"""Seconds between two looks by a command of Tieline's, which itself takes about that long."""
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -37,12 +39,13 @@ def absent(reason: str) -> None:
     pytest.skip(reason)
 
 
-def eventually(what: Callable[[], Any], patience: float = 60.0) -> Any:
-    """Wait until ``what`` gives something true, and return that."""
+def eventually(what: Callable[[], Any], patience: float = 60.0, every: float = 0.02) -> Any:
+    """Wait until ``what`` gives something true, and return that. ``every``: seconds between two looks; more of them
+    where a look costs much (a command: ``A_COMMAND``), for all tests share the machine's cores."""
     until = time.monotonic() + patience
     while not (found := what()):
         assert time.monotonic() < until, f"not within {patience} s: {what}"
-        time.sleep(0.02)
+        time.sleep(every)
     return found
 
 

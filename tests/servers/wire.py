@@ -13,13 +13,15 @@ PIECE = 64 * 1024
 
 class Wire:
     """Forwards connections to a port of this machine. ``down``: bytes that the server sent; ``rate``: so many bytes a
-    second pass in each direction; ``most``: after so many bytes down, it stands still until that is changed.
+    second pass in each direction; ``most``: after so many bytes down, it stands still until that is changed;
+    ``is_cut``: who connects is turned away.
     """
 
     def __init__(self, port: int) -> None:
         self.down = self.up = 0
         self.rate: float | None = None
         self.most: int | None = None
+        self.is_cut = False
         self._to = port
         self._guard = threading.Lock()
         self._is_open = True
@@ -39,10 +41,20 @@ class Wire:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
+    def cut(self) -> None:
+        """Break all connections off, in the middle of whatever passes."""
+        for one in self._sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        self._sockets.clear()
+
     def _accept(self) -> None:
         with suppress(OSError):  # closed
             while True:
                 client, _ = self._listener.accept()
+                if self.is_cut:
+                    client.close()
+                    continue
                 server = socket.create_connection(("127.0.0.1", self._to))
                 self._sockets += [client, server]
                 threading.Thread(target=self._both, args=(client, server), daemon=True).start()

@@ -13,8 +13,8 @@ MB = 1024 * 1024
 
 def rate(*seen: tuple[float, Amount]) -> Rate:
     made = Rate(0.0)
-    for now, amount in seen:
-        made.see(now, amount)
+    for moment, amount in seen:
+        made.see(moment, amount)
     return made
 
 
@@ -38,6 +38,13 @@ def test_what_is_not_known_is_not_said() -> None:
     start = words("x", Amount(0, 0, 2, 10), rate((1.0, Amount())), columns=100, plain=True)
     assert "left" not in start
     assert "/s" not in start
+
+
+def test_the_first_bytes_say_nothing_of_how_long_it_takes() -> None:
+    first = Amount(1, 6, 7, 24 * MB)
+    line = words("checking", first, rate((2.0, first)), columns=100, plain=True)
+    assert "left" not in line
+    assert "/s" not in line
 
 
 def test_many_empty_files_have_a_time_left_too() -> None:

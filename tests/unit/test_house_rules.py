@@ -76,6 +76,12 @@ def test_modules_are_short() -> None:
     assert {name: count for name, count in lines.items() if count > MAX_MODULE and name not in LONGER} == {}
 
 
+def test_every_module_of_tests_has_a_name_of_its_own() -> None:
+    """pytest takes two of one name for the same module, and runs neither."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
 def test_functions_are_short() -> None:
     long = {
         f"{name_of(path)}:{node.name}": length(node)

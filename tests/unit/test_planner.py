@@ -208,6 +208,15 @@ def test_references_that_tieline_does_not_follow(key: str) -> None:
     assert refused(f"kind: operation\n{key}")[0][0] is Code.UNSUPPORTED
 
 
+def test_what_is_wrong_at_one_place_is_told_in_the_order_in_which_it_was_found() -> None:
+    names = [f"V{number}" for number in range(6)]
+    env = ", ".join(f"{{name: {name}, value: x}}" for name in names)
+    both = "".join(f'  - {{name: {c}, kind: http, schema: {{url: "https://h"}}, env: [{env}]}}\n' for c in "ab")
+    with pytest.raises(InvalidInput) as caught:
+        compiled(job("  connections: [a, b]"), catalog=f"connections:\n{both}")
+    assert [problem.message.split()[-1] for problem in caught.value.problems] == names
+
+
 @pytest.mark.parametrize(
     "key", ["matrix: {kind: grid}", "schedule: {kind: cron}", "joins: []", "events: []", "dependencies: [a]"]
 )

@@ -62,7 +62,7 @@ def test_whoever_gives_logins_says_it_too(again: bool) -> None:
 def test_parts_that_are_gone_are_no_file_that_is_missing() -> None:
     """A server that put them together, and whose answer was lost, says so when it is asked again."""
     found = answered(404, "NoSuchUpload")
-    assert (found.why, found.again) == (Why.BROKEN, True)
+    assert (found.why, found.again) == (Why.DAMAGED, True)
 
 
 @pytest.mark.parametrize(

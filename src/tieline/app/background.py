@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+import tieline.starting  # noqa: F401 - before what takes long
 from tieline.app.delivering import Deliverer
 from tieline.app.home import HomeFolder
 from tieline.app.notifications import wait_for

@@ -10,10 +10,11 @@ import os
 import signal
 import sys
 
+import tieline.starting  # noqa: F401 - before what takes long
 from tieline.app.home import HomeFolder
 from tieline.app.submit import Accepted, carry_out
 from tieline.engines.base import Controls, Silent
-from tieline.engines.process.folders import RunFolder
+from tieline.engines.folders import RunFolder
 from tieline.engines.process.opening import sources_of
 from tieline.model.plan import Plan
 from tieline.runs.locks import RunLock

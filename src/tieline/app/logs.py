@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 from tieline.app.home import HomeFolder
-from tieline.app.runs import attempt_prefix, folder_of, plan_of, store_of
+from tieline.app.runs import CLUSTER, attempt_prefix, folder_of, plan_of, store_of
 from tieline.engines.base import Silent
 from tieline.engines.process import recovery
 from tieline.engines.process.masks import are_same
@@ -20,6 +21,7 @@ from tieline.steps.following import Follower
 from tieline.steps.log_reader import LogReader
 from tieline.steps.redaction import Redactor
 from tieline.steps.segments import log_names
+from tieline.stores.base import Store
 
 MAIN = "main"
 PAUSE = 0.2
@@ -28,13 +30,25 @@ SHORT_PAUSE = 0.1
 RECOVER_EVERY = 2.0
 
 
+def logs_of(home: HomeFolder, record: Record, run: Run) -> RunLogs:
+    """The logs of a run, wherever it is carried out."""
+    if run.engine == CLUSTER:
+        from tieline.app.kube_logs import ClusterLogs
+
+        return ClusterLogs(home, record, run)
+    return RunLogs(home, record, run)
+
+
 class RunLogs:
     """The logs of one run."""
 
     def __init__(self, home: HomeFolder, record: Record, run: Run) -> None:
         self._home, self._record, self._run = home, record, run
         self._plan = plan_of(record, run)
-        self._store = store_of(self._plan)
+
+    @cached_property
+    def _store(self) -> Store:
+        return store_of(self._plan)
 
     def names(self, attempt: int | None = None) -> list[str]:
         """The programs of an attempt (the latest) that have a log, main first."""

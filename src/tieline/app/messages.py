@@ -70,7 +70,7 @@ def _tail(plan: Plan, attempt: int, sources: Sources) -> tuple[tuple[str, ...], 
     except TielineError:  # a secret is gone, or a source can't be asked: what is to be masked is not known
         return (), NOT_MASKED
     try:
-        store, prefix = store_of(plan), attempt_prefix(plan, attempt)
+        store, prefix = store_of(plan, asks_pod=False), attempt_prefix(plan, attempt)
         names = log_names(store, prefix)
         name = "main" if "main" in names else names[-1] if names else ""
         data = log_tail(store, prefix, name, BYTES) if name else b""

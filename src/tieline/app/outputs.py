@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tieline.app.home import HomeFolder
-from tieline.app.runs import attempt_prefix, folder_of, store_of
+from tieline.app.runs import CLUSTER, attempt_prefix, folder_of, store_of
 from tieline.app.wording import store_words
 from tieline.engines.base import Listener, Silent
 from tieline.engines.process import recovery
-from tieline.errors import Code, NotFound, did_you_mean
+from tieline.errors import Code, NotFound, RecordError, did_you_mean
 from tieline.model.plan import Plan
 from tieline.model.run import Run
 from tieline.runs.record import Record
@@ -51,7 +51,18 @@ def found_output(store: Store, plan: Plan, run: Run, attempt: int, path: str) ->
     raise NotFound.of(Code.ARTIFACT_MISSING, f"run {run.uuid[:8]} has no output {path!r}", hint)
 
 
+def can_push(run: Run) -> bool:
+    """Whether what could not be saved is still there. What was in a pod is gone with it."""
+    return run.reason == Code.OUTPUTS_NOT_SAVED and run.engine != CLUSTER
+
+
 def push(home: HomeFolder, record: Record, run: Run, listener: Listener | None = None) -> Run:
     """Save what could not be saved when the run ended; the run as it is then. Raises RecordError where there is
     nothing to push."""
+    if run.engine == CLUSTER:
+        raise RecordError.of(
+            Code.BAD_TRANSITION,
+            f"run {run.uuid[:8]} was carried out by a cluster: what it did not save went away with its pod",
+            f"what it did save: tieline runs outputs list {run.uuid[:8]}; for the rest, run the job again",
+        )
     return recovery.push(record, folder_of(home, run), run.uuid, listener or Silent())

@@ -26,7 +26,7 @@ from tieline.steps.meter import Meter
 from tieline.steps.paths import folder_inside
 from tieline.stores import FolderStore, Stat, Store, StoreTrouble, Why, shown
 from tieline.stores.local import digest_here
-from tieline.stores.reading import in_order
+from tieline.stores.reading import Ranges, in_order
 from tieline.stores.sending import write_with_holes
 from tieline.stores.walking import PART as UNFINISHED
 
@@ -207,7 +207,7 @@ class _Getter:
             with self._counts:
                 self.fetched.went_on += have
             place = have
-            for piece in in_order(entry.size - have, self._ranges(found.key, have), RANGES_AT_ONCE):
+            for piece in in_order(Ranges(entry.size - have), self._ranges(found.key, have), RANGES_AT_ONCE):
                 write_with_holes(descriptor, place, piece)
                 digest.update(piece)
                 place += len(piece)

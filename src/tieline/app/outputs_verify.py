@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tieline.app.outputs import can_push
 from tieline.app.runs import attempt_prefix, store_of
 from tieline.errors import Code, NotFound, StepFailed
 from tieline.model.plan import Plan
@@ -92,8 +93,10 @@ def _manifest(store: Store, prefix: str, run: Run, attempt: int) -> Manifest:
         return found
     if not run.status.is_final:
         why, hint = "yet", "it is written a few seconds after the first output, and at the end: try again"
-    elif run.reason == Code.OUTPUTS_NOT_SAVED:
+    elif can_push(run):
         why, hint = "because not everything is saved", f"save the rest: tieline runs outputs push {run.uuid[:8]}"
+    elif run.reason == Code.OUTPUTS_NOT_SAVED:
+        why, hint = "because not everything was saved", "what was not was in the run's pod: run the job again"
     else:
         why, hint = "", "it was saved by a Tieline that kept none, or the manifest was removed: nothing can be checked"
     raise NotFound.of(

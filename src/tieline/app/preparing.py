@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tieline.app.cache import cache_of
 from tieline.app.deployment import Deployment
@@ -19,17 +19,19 @@ from tieline.app.jobs import load_job
 from tieline.compile.jobs import Job
 from tieline.compile.planner import Request, check_job, compile_job
 from tieline.documents.forms import PATTERN_WORDS
-from tieline.engines.process.folders import RunFolder, layout_of
+from tieline.engines.folders import RunFolder
+from tieline.engines.process.layout import layout_of
 from tieline.errors import Code, InvalidInput, Place, Problem
 from tieline.model.catalog import DEFAULT_NAMESPACE
 from tieline.model.connection import NAME_PATTERN
 from tieline.model.job import RUN_NAME_PATTERN
-from tieline.model.plan import Identity, Plan, Traits
+from tieline.model.plan import Identity, Layout, Plan, Traits
 
 if TYPE_CHECKING:
+    from tieline.engines.kubernetes.settings import Cluster
     from tieline.model.catalog import SecretSourceForm
 
-ENGINE = "process"
+Engine = Literal["process", "kubernetes"]
 NAMES = {
     "name": (RUN_NAME_PATTERN, PATTERN_WORDS[RUN_NAME_PATTERN]),
     "project": (r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,98}[A-Za-z0-9])?", "use letters, digits, '-', '_' and '.'"),
@@ -48,6 +50,7 @@ class Wanted:
     project: str = "default"
     name: str | None = None
     isolation: Isolation = "auto"
+    engine: Engine = "process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Prepared:
     folder: RunFolder
     warnings: tuple[Problem, ...]
     sources: tuple[SecretSourceForm, ...] = ()  # where its secrets come from
+    cluster: Cluster | None = None  # where it runs, if not on this machine
 
 
 def prepare(wanted: Wanted, deployment: Deployment, home: HomeFolder) -> Prepared:
@@ -65,13 +69,40 @@ def prepare(wanted: Wanted, deployment: Deployment, home: HomeFolder) -> Prepare
     from tieline.app.secrets import source_settings
 
     job, known = load_job(wanted.file, deployment.catalog)
-    chosen = choose(wanted.isolation)
+    chosen = choose(wanted.isolation if wanted.engine == "process" else "none")  # a pod has a root of its own
     request = request_for(job, wanted, deployment, home, isolated=chosen.isolated)
     plan, warnings = compile_job(job, deployment.catalog, request, known)
     if chosen.why:
         plan = plan.model_copy(update={"notices": (chosen.notice, *plan.notices)})
+    cluster = None
+    if wanted.engine == "kubernetes":
+        from tieline.engines.kubernetes.notices import notices_of
+
+        cluster = cluster_for(deployment, plan.run.namespace)
+        plan = plan.model_copy(update={"notices": (*plan.notices, *notices_of(plan, {}))})
     sources = source_settings(deployment, plan.run.namespace)
-    return Prepared(plan, RunFolder(home.runs / plan.run.uuid), (*deployment.warnings, *warnings), sources)
+    if cluster is not None:
+        sources = with_cluster(sources, cluster)
+    folder = RunFolder(home.runs / plan.run.uuid)
+    return Prepared(plan, folder, (*deployment.warnings, *warnings), sources, cluster)
+
+
+def with_cluster(sources: tuple[SecretSourceForm, ...], cluster: Cluster) -> tuple[SecretSourceForm, ...]:
+    """Where this machine finds the secrets of a cluster's run: where it finds its own, and then in the cluster."""
+    from tieline.model.catalog import ClusterSecrets, EnvironmentSecrets, HomeSecrets, SecretSourceForm
+
+    own = sources or (SecretSourceForm(home=HomeSecrets()), SecretSourceForm(environment=EnvironmentSecrets()))
+    there = ClusterSecrets(context=cluster.context, namespace=cluster.namespace)
+    return (*own, SecretSourceForm(kubernetes=there))
+
+
+def cluster_for(deployment: Deployment, namespace: str) -> Cluster:
+    """The cluster that a namespace's runs go to. Raises Refused for one that cannot be reached from here."""
+    from tieline.app.catalogs import view_of
+    from tieline.engines.kubernetes.settings import cluster_of
+
+    name = view_of(deployment, namespace).cluster
+    return cluster_of(deployment.catalog.clusters.get(name), name, namespace, os.environ)
 
 
 def check(wanted: Wanted, deployment: Deployment, home: HomeFolder) -> list[Problem]:
@@ -104,19 +135,27 @@ def request_for(
     )
     return Request(
         run=identity,
-        layout=layout_of(
-            RunFolder(home.runs / uuid),
-            uuid,
-            deployment.catalog.claims,
-            home.claims,
-            isolated=isolated,
-            hidden=hidden_folders(deployment, home),
-            inputs_cache=cache_of(deployment, home),
-        ),
-        traits=Traits(name=ENGINE, pods=False),
+        layout=_layout(uuid, wanted.engine, deployment, home, isolated=isolated),
+        traits=Traits(name=wanted.engine, pods=wanted.engine == "kubernetes"),
         params=wanted.params,
         base=str(wanted.file.absolute().parent),
         complete=complete,
+    )
+
+
+def _layout(uuid: str, engine: Engine, deployment: Deployment, home: HomeFolder, *, isolated: bool) -> Layout:
+    if engine == "kubernetes":
+        from tieline.engines.kubernetes.layout import layout_of as pod_layout
+
+        return pod_layout(uuid)
+    return layout_of(
+        RunFolder(home.runs / uuid),
+        uuid,
+        deployment.catalog.claims,
+        home.claims,
+        isolated=isolated,
+        hidden=hidden_folders(deployment, home),
+        inputs_cache=cache_of(deployment, home),
     )
 
 

@@ -102,6 +102,21 @@ def check_connections(
     return [_tested(one, report, places, sends=sends) for one, report in zip(found, reports, strict=True)]
 
 
+def tested_elsewhere(
+    connection: Connection, report: Report, deployment: Deployment, namespace: str, *, sends: bool
+) -> Tested:
+    """A report that was made where this machine's secrets do not count, with the places to mend."""
+    found = _Found(connection, access_of(connection), {})
+    return _tested(found, report, _Places(deployment, namespace, Sources((), namespace)), sends=sends)
+
+
+def access_of(connection: Connection) -> Access:
+    """How to open it."""
+    kind = registry.get(connection.kind)
+    assert kind is not None  # noqa: S101 - a catalog has connections of known kinds only
+    return kind.access(connection)
+
+
 def known_hosts_of(home: HomeFolder, namespace: str, connection: str) -> Path:
     """Where the host keys are recorded that this connection's servers had at the first meeting."""
     return home.root / "known_hosts" / namespace / connection
@@ -128,9 +143,7 @@ def _claims(access: Access, deployment: Deployment, home: HomeFolder) -> dict[st
 
 def _found(connection: Connection, sources: Sources, resolver: Resolver) -> _Found:
     """The access, and the secrets that there are; of those that there aren't, where they were looked for."""
-    kind = registry.get(connection.kind)
-    assert kind is not None  # noqa: S101 - a catalog has connections of known kinds only
-    access = kind.access(connection)
+    access = access_of(connection)
     secrets: dict[str, Secret] = {}
     missing: dict[str, Problem] = {}
     for name, value in credential_values(access).items():

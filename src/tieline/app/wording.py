@@ -108,6 +108,8 @@ def store_words(plan: Plan) -> str:
     if isinstance(access, ObjectStore):
         return f"{address(access)}/{plan.store.prefix}".rstrip("/")
     root = access.host_path or plan.layout.claim_path(access.claim or "")
+    if access.claim and plan.engine == "kubernetes":
+        root = f"claim {access.claim}:"
     return "/".join(part.rstrip("/") for part in (root, access.sub_path or "", plan.store.prefix) if part)
 
 

@@ -10,22 +10,26 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tieline.cli import exits
-from tieline.cli.options import config_option, namespace_option, output_option, project_option
+from tieline.cli.options import config_option, engine_option, namespace_option, output_option, project_option
 from tieline.cli.problems import show_problems
 from tieline.cli.terminal import has_colour, out, out_json, paint, printable, say
 from tieline.errors import Code
 
 if TYPE_CHECKING:
     from tieline.app.checking import Checked
+    from tieline.app.preparing import Engine
 
 
 @click.command(short_help="Find every problem of catalogs and job files.")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
 @namespace_option
 @project_option
+@engine_option
 @config_option
 @output_option
-def check(files: tuple[Path, ...], namespace: str | None, project: str, config: Path | None, output: str) -> int:
+def check(
+    files: tuple[Path, ...], namespace: str | None, project: str, engine: Engine, config: Path | None, output: str
+) -> int:
     """Find every problem of catalogs and job files; runs nothing.
 
     A job is checked against the catalog in force. Exits with 65 if something is wrong; warnings alone are fine.
@@ -37,7 +41,7 @@ def check(files: tuple[Path, ...], namespace: str | None, project: str, config: 
     from tieline.app.home import HomeFolder
     from tieline.app.preparing import Wanted
 
-    wanted = Wanted(files[0], namespace=namespace, project=project)
+    wanted = Wanted(files[0], namespace=namespace, project=project, engine=engine)
     found = check_files(files, config, HomeFolder.find(), wanted)
     if output == "json":
         out_json([_as_json(checked) for checked in found])

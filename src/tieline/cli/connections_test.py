@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,14 @@ OPERATIONS = 6
 )  # fmt: skip
 @click.option("--allow-link-local", is_flag=True, help="Ask link-local addresses and clouds' metadata services, too.")
 @click.option("--send", is_flag=True, help="Post a marked test message to channels.")
+@click.option(
+    "--where",
+    type=click.Choice(["here", "job"]),
+    default="here",
+    show_default=True,
+    help="From this machine, or from a pod of the namespace's cluster, and what is different there.",
+)
+@click.option("--service-account", metavar="NAME", help="With --where job: the one of the job. Default: the cluster's.")
 @namespace_option
 @config_option
 @output_option
@@ -47,11 +55,13 @@ def test(
     timeout: float,
     allow_link_local: bool,
     send: bool,
+    where: str,
+    service_account: str | None,
     namespace: str | None,
     config: Path | None,
     output: str,
 ) -> int:
-    """Test connections from this machine: resolve, reach, tls, authenticate, list, read, write, delete.
+    """Test connections: resolve, reach, tls, authenticate, list, read, write, delete.
 
     Each operation passes (with what was proved), fails (with the reason and the field to mend), or is skipped (with
     why). What is written is removed again, and nothing is sent to a channel without --send. Exits with 69 if an
@@ -69,9 +79,13 @@ def test(
     deployment, view = viewed(config, namespace, home)
     wanted = _wanted(view, names, everything=everything)
     if is_terminal(sys.stderr) and output != "json":
-        say(f"testing {_count(len(wanted))}, at most {seconds(timeout * OPERATIONS)} each…")
+        say(f"testing {count_of(len(wanted))}, at most {seconds(timeout * OPERATIONS)} each…")
     signal.signal(signal.SIGTERM, _end)
     limits = Limits(timeout=timeout, total=timeout * OPERATIONS, allow_link_local=allow_link_local)
+    if where == "job":
+        from tieline.cli.connections_compared import compare
+
+        return compare(wanted, (deployment, view, home), limits, service_account or "", sends=send, output=output)
     found = check_connections(wanted, deployment, view, home, limits, sends=send)
     if output == "json":
         out_json([tested_json(tested) for tested in found])
@@ -106,7 +120,7 @@ def _wanted(view: View, names: Sequence[str], *, everything: bool) -> list[Conne
     return found
 
 
-def _count(number: int) -> str:
+def count_of(number: int) -> str:
     return f"{number} connection{'' if number == 1 else 's'}"
 
 
@@ -114,7 +128,7 @@ def _show(found: Sequence[Tested]) -> None:
     """The table to stdout; the summary is for the person: stderr."""
     from tieline.cli.tables import show_table
 
-    rows = [row for tested in found for row in _rows(tested)]
+    rows = [row for tested in found for row in rows_of(tested)]
     show_table(("connection", "operation", "result", "ms", "what it says"), rows)
     sys.stdout.flush()
     colour = has_colour(sys.stderr)
@@ -125,10 +139,11 @@ def _show(found: Sequence[Tested]) -> None:
     passed = len(found) - len(failed)
     counts = [f"{passed} fine"] if passed else []
     counts += [f"{len(failed)} failing"] if failed else []
-    say(f"{', '.join(counts)} of {_count(len(found))}")
+    say(f"{', '.join(counts)} of {count_of(len(found))}")
 
 
-def _rows(tested: Tested) -> Iterator[Sequence[Cell]]:
+def rows_of(tested: Tested, beside: Mapping[str, str] | None = None) -> Iterator[Sequence[Cell]]:
+    """A row for each operation, and what to do below it. ``beside``: what else is said of an operation."""
     for result in tested.report.results:
         style = STYLES[result.outcome]
         if result.outcome == "fail" and not tested.counts(result.operation):
@@ -138,6 +153,8 @@ def _rows(tested: Tested) -> Iterator[Sequence[Cell]]:
         yield name, (operation, "bold"), (result.outcome.value, style), took, result.detail
         for words in _to_do(tested, result):
             yield "", "", "", "", f"→ {words}"
+        if beside and operation in beside:
+            yield "", "", "", "", beside[operation]
 
 
 def _to_do(tested: Tested, result: Result) -> Iterator[str]:

@@ -6,7 +6,6 @@ Nothing else of the command line catches errors: a command raises, and here it i
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import signal
 import sys
@@ -18,17 +17,14 @@ import click
 
 from tieline.cli import exits
 from tieline.cli.problems import show_problems
-from tieline.cli.terminal import json_text, prepare_streams, say
+from tieline.cli.terminal import json_text, prepare_streams, printable, say
 from tieline.errors import Code, Place, Problem, TielineError
 
 COMPLETE = "_TIELINE_COMPLETE"
-YOUNG = 100_000
-"""Objects before the garbage collector looks: a command makes many that stay, and ends soon."""
 
 
 def enter(argv: Sequence[str]) -> int:
     """Carry the command line out; the exit code."""
-    gc.set_threshold(YOUNG, 20, 20)
     _without_plugins()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, it would hide how git and others end
     prepare_streams()
@@ -61,10 +57,13 @@ def _without_plugins() -> None:
 
 
 def _invoke(argv: Sequence[str]) -> int:
+    from tieline.app.command import command
     from tieline.cli.root import cli
 
-    with cli.make_context("tieline", list(argv)) as context:
-        result = cli.invoke(context)
+    with command(lambda words: None if wants_json(argv) else say(f"tieline: {printable(words)}")):
+        with cli.make_context("tieline", list(argv)) as context:
+            result = cli.invoke(context)
+        sys.stdout.flush()
     return result if isinstance(result, int) else exits.OK
 
 

@@ -30,7 +30,7 @@ TABLE: dict[int, str] = {
     NOT_FOUND: "a file, a run or a connection that was named is not there",
     REFUSED: "preflight refused it, no run was recorded; or a connection test failed, or somebody could not be told",
     INTERNAL: "the record of runs refused, the run's own tieline process died, or a defect in Tieline",
-    NOT_SAVED: "the job ended, and its outputs or logs could not be saved (`tieline runs outputs push` tries again)",
+    NOT_SAVED: "the job ended, and its outputs or logs could not be saved (of a run here: `tieline runs outputs push`)",
     STEP_FAILED: "a step of the run failed (clone, fetch, an init program), or the job could not be started",
     DAMAGED: "`runs outputs verify` and `get`: the artifacts store does not have what the run's manifest says",
     TIMEOUT: "the job was ended after its `termination.timeout`",

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,7 +17,11 @@ from tieline.cli.terminal import has_colour, out_json, page, paint
 
 if TYPE_CHECKING:
     from tieline.app.isolation import Isolation
+    from tieline.app.preparing import Engine, Prepared
     from tieline.model.plan import Plan
+
+
+ENGINES = {"process": "process: the programs of this machine", "kubernetes": "kubernetes: a pod of a cluster"}
 
 
 @click.command(short_help="Show what a job would get, and why; runs nothing.")
@@ -28,6 +32,7 @@ def explain(
     namespace: str | None,
     project: str,
     name: str | None,
+    engine: Engine,
     isolation: Isolation,
     config: Path | None,
     output: str,
@@ -43,12 +48,34 @@ def explain(
 
     home = HomeFolder.find()
     deployment = load_deployment(config, home)
-    prepared = prepare(Wanted(file, params, namespace, project, name, isolation), deployment, home)
+    prepared = prepare(Wanted(file, params, namespace, project, name, isolation, engine), deployment, home)
+    made = _manifests(prepared) if prepared.cluster is not None else None
     show_problems(prepared.warnings, sys.stderr)
     if output == "json":
-        out_json(prepared.plan.as_json())
-    else:
-        page(explained(prepared.plan, deployment.catalog.file, colour=has_colour(sys.stdout)))
+        plan = prepared.plan.as_json()
+        out_json(plan if made is None else {"plan": plan, "manifests": made})
+        return
+    lines = explained(prepared.plan, deployment.catalog.file, colour=has_colour(sys.stdout))
+    page([*lines, *_as_yaml(made)] if made is not None else lines)
+
+
+def _manifests(prepared: Prepared) -> list[dict[str, Any]]:
+    """The objects that would be made in the cluster; nothing of it is asked."""
+    from tieline.engines.kubernetes.manifests import manifests
+
+    return manifests(prepared.plan, prepared.cluster) if prepared.cluster else []
+
+
+def _as_yaml(made: list[dict[str, Any]]) -> list[str]:
+    import json
+
+    import yaml
+
+    lines: list[str] = []
+    for part in made:
+        whole = json.loads(json.dumps(part))  # without what is one object here: YAML would write references
+        lines += ["---", *yaml.safe_dump(whole, sort_keys=False, width=100_000, allow_unicode=True).splitlines()]
+    return lines
 
 
 def explained(plan: Plan, catalog: str, *, colour: bool = False) -> list[str]:
@@ -74,7 +101,7 @@ def _head(plan: Plan, catalog: str) -> Iterable[tuple[str, str]]:
     run, collect = plan.run, plan.collect
     yield "run", f"{run.name}, a {run.kind} of project {run.project} in namespace {run.namespace}"
     yield "folder", f"{plan.layout.context_path} (every run has its own)"
-    yield "engine", "process: the programs of this machine" if plan.engine == "process" else plan.engine
+    yield "engine", ENGINES[plan.engine]
     if plan.engine == "process":
         isolated = "with bubblewrap: mount paths are true" if plan.layout.real_mounts else "none"
         yield "isolation", isolated
@@ -119,16 +146,17 @@ def _program(plan: Plan) -> Iterable[tuple[str, ...]]:
 
 
 def _own(plan: Plan) -> Iterable[tuple[str, str]]:
-    from tieline.engines.process.environment import own_variables
+    from tieline.engines.variables import own_variables
 
-    yield from own_variables(plan, plan.run.attempt).items()
+    if plan.engine == "process":
+        yield from own_variables(plan, plan.run.attempt).items()  # of a pod, the manifests have them
 
 
 def _seen(plan: Plan) -> Iterable[tuple[str, ...]]:
     """What is where in the job's own root, if it gets one."""
     from tieline.engines.process.isolation import appearing, scratch_folders, writable_folders
 
-    if not plan.layout.real_mounts:
+    if not plan.layout.real_mounts or plan.engine != "process":
         return
     for found in appearing(plan):
         item = found.appears

@@ -34,6 +34,12 @@ def aligned(rows: Iterable[Sequence[str]], indent: int = 2, *, colour: bool = Fa
     return lines
 
 
+def attempt_words(number: int, retries: int) -> str:
+    """``2 of 3``; only the number, where a cluster made more: it replaces a pod that is lost, whatever the file says
+    of retries."""
+    return f"{number} of {retries + 1}" if number <= retries + 1 else str(number)
+
+
 def section(title: str, lines: Sequence[str], *, colour: bool = False) -> list[str]:
     """A titled block, with an empty line before it; nothing where there are no lines."""
     return ["", paint(title, "bold", on=colour), *lines] if lines else []

@@ -22,6 +22,8 @@ EVERY = 0.25
 WINDOW = 20
 """Looks that the rate is taken from: five seconds."""
 BAR = 24
+ENOUGH = 1024 * 1024
+"""Bytes, or else a hundredth of all, from which on a rate says something."""
 
 
 class Rate:
@@ -44,10 +46,10 @@ class Rate:
 
 def words(what: str, amount: Amount, rate: Rate, *, columns: int, plain: bool) -> str:
     """The line: what, a bar, how much of how much, the rate, the time left."""
-    speed = rate.of(lambda seen: seen.bytes)
     if not amount.all_files:
         return f"  {one_line(what)} …"
     part = amount.bytes / amount.all_bytes if amount.all_bytes else amount.files / amount.all_files
+    speed = rate.of(lambda seen: seen.bytes) if part >= 0.01 or amount.bytes >= ENOUGH else 0.0
     left = _left(amount, rate, speed)
     facts = [
         f"{min(part, 1.0):4.0%}",

@@ -30,9 +30,41 @@ isolation_option = click.option(
     "--isolation", type=click.Choice(["auto", "bubblewrap", "none"]), default="auto", envvar="TIELINE_ISOLATION",
     show_envvar=True, help="A root of the job's own, where mount paths are true. Default: where bubblewrap works.",
 )  # fmt: skip
+engine_option = click.option(
+    "--engine", type=click.Choice(["process", "kubernetes"]), default="process", envvar="TIELINE_ENGINE",
+    show_envvar=True, help="Where it runs: on this machine, or as a pod of a cluster. Default: process.",
+)  # fmt: skip
 file_argument = click.argument("file", type=click.Path(path_type=Path))
-run_argument = click.argument("run", shell_complete=completing.runs)
-runs_argument = click.argument("wanted", metavar="RUN…", nargs=-1, required=True, shell_complete=completing.runs)
+ENGINE = "tieline.engine"
+
+
+def _remember_engine(ctx: click.Context, _param: click.Parameter, given: str | None) -> None:
+    ctx.meta[ENGINE] = given
+
+
+cluster_option = click.option(
+    "--engine", type=click.Choice(["process", "kubernetes"]), envvar="TIELINE_ENGINE", show_envvar=True,
+    expose_value=False, callback=_remember_engine,
+    help="kubernetes: runs, too, that only the cluster knows, in the namespaces of the deployment file.",
+)  # fmt: skip
+_run_argument = click.argument("run", shell_complete=completing.runs)
+_runs_argument = click.argument("wanted", metavar="RUN…", nargs=-1, required=True, shell_complete=completing.runs)
+
+
+def run_argument(command: Command) -> Command:
+    """One run that there is."""
+    return cluster_option(_run_argument(command))
+
+
+def runs_argument(command: Command) -> Command:
+    """Runs that there are."""
+    return cluster_option(_runs_argument(command))
+
+
+def looks_in_clusters() -> bool:
+    """Whether the command that is carried out is to find runs that only a cluster knows."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and ctx.meta.get(ENGINE) == "kubernetes"
 
 
 def answers_in_json() -> bool:
@@ -63,8 +95,8 @@ def job_options(command: Command) -> Command:
     """What is said beside a job's file."""
     for option in reversed(
         (
-            file_argument, params_option, namespace_option, project_option, name_option, isolation_option,
-            config_option, output_option,
+            file_argument, params_option, namespace_option, project_option, name_option, engine_option,
+            isolation_option, config_option, output_option,
         )
     ):  # fmt: skip
         command = option(command)

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from tieline.cli.layout import one_line, seconds
+from tieline.cli.layout import attempt_words, one_line, seconds
 from tieline.cli.passing import Passing
 from tieline.cli.terminal import has_colour, is_plain, is_terminal, paint, width
 from tieline.model.plan import Plan, Step
@@ -45,13 +45,18 @@ class Progress:
     def status(self, run: Run) -> None:
         ending = self._plan.ending
         match run.status:
+            case Status.QUEUED if self._plan.engine != "process":
+                if run.message:
+                    self.line(f"  {one_line(run.message)}")
+                else:
+                    self.transient("  waiting for a node")
             case Status.QUEUED:
                 self.line(
                     f"  waiting for a place in the queue {run.queue!r} (at most {self._plan.queue_limit} at once)"
                 )
             case Status.STARTING if run.attempt > 1:
                 self.collected = None
-                self.line(f"attempt {run.attempt} of {ending.max_retries + 1}")
+                self.line(f"attempt {attempt_words(run.attempt, ending.max_retries)}")
             case Status.RUNNING:
                 self.line(self._dim(f"  running {one_line(self._command())}"))
             case Status.STOPPING:

@@ -16,7 +16,7 @@ from tieline.cli.terminal import has_colour, out, out_json, paint, printable, sa
 
 if TYPE_CHECKING:
     from tieline.app.isolation import Isolation
-    from tieline.app.preparing import Prepared, Wanted
+    from tieline.app.preparing import Engine, Prepared, Wanted
     from tieline.app.submit import Accepted
     from tieline.cli.progress import Progress
     from tieline.cli.stopping import Stopping
@@ -46,6 +46,7 @@ def run(
     namespace: str | None,
     project: str,
     name: str | None,
+    engine: Engine,
     isolation: Isolation,
     config: Path | None,
     output: str,
@@ -61,7 +62,7 @@ def run(
     """
     from tieline.app.preparing import Wanted
 
-    return _run(Wanted(file, params, namespace, project, name, isolation), config, output, detach=detach)
+    return _run(Wanted(file, params, namespace, project, name, isolation, engine), config, output, detach=detach)
 
 
 def _run(wanted: Wanted, config: Path | None, output: str, *, detach: bool) -> int:
@@ -69,22 +70,25 @@ def _run(wanted: Wanted, config: Path | None, output: str, *, detach: bool) -> i
     from tieline.app.home import HomeFolder
     from tieline.app.preparing import prepare
     from tieline.app.submit import accept
-    from tieline.cli.records import opened_record
+    from tieline.cli.records import see_to_others
     from tieline.cli.stopping import Stopping
     from tieline.engines.base import Controls
 
     home = HomeFolder.find()
     prepared = prepare(wanted, load_deployment(config, home), home)
     show_problems(prepared.warnings, sys.stderr)
-    with opened_record(home):
-        pass  # what others left is ended before something new begins
+    if prepared.cluster is None:
+        see_to_others(home)
     controls = Controls()
     with Stopping(controls) as stopping:
         accepted = accept(prepared, home)
         show_problems(accepted.warnings, sys.stderr)
         _introduce(prepared)
         if detach:
-            return _detached(accepted, output)
+            code = _detached(accepted, output)
+            if prepared.cluster is not None:
+                see_to_others(home, prepared.plan.run.uuid)
+            return code
         ended = _carried_out(accepted, stopping, output)
     return exits.exit_code(ended, interrupted=stopping.interrupted)
 
@@ -108,7 +112,7 @@ def _carried_out(accepted: Accepted, stopping: Stopping, output: str) -> Run:
 
     own = Passing((sys.stderr if output == "json" else sys.stdout).fileno())
     progress = Progress(accepted.plan, own)
-    with closing(accepted.record):
+    with closing(accepted):
         if accepted.plan.notifications:
             ended = _announced(accepted, stopping, progress)
         else:
@@ -122,12 +126,16 @@ def _carried_out(accepted: Accepted, stopping: Stopping, output: str) -> Run:
 
 def _to_its_end(accepted: Accepted, listener: Listener, progress: Progress, stopping: Stopping) -> Run:
     from tieline.app.submit import carry_out
-    from tieline.cli.summary import summary
+    from tieline.cli.records import Beside
 
+    others = Beside(accepted.home, accepted.plan.run.uuid, progress.line)
     try:
-        ended: Run = carry_out(accepted, listener, stopping.controls)
+        ended: Run = carry_out(accepted, listener, stopping.controls, others.begin)
+        others.finish(progress.transient)
     finally:
         progress.close()
+    from tieline.cli.summary import summary
+
     for line in summary(ended, accepted.plan, progress.collected, colour=has_colour(sys.stderr)):
         say(line)
     return ended
@@ -155,12 +163,14 @@ def _detached(accepted: Accepted, output: str) -> int:
     from tieline.app.submit import detach
 
     run = accepted.plan.run
-    detach(accepted)
+    pid = detach(accepted)
     if output == "json":
         out_json({"uuid": run.uuid, "name": run.name, "project": run.project, "namespace": run.namespace})
     else:
         out(run.uuid)
     sys.stdout.flush()
     short = run.uuid[:8]
+    if pid and accepted.remote is not None:
+        say(f"  it waits for a place in the queue {printable(accepted.plan.queue)!r}, in a process of its own ({pid})")
     say(f"  it runs on by itself; follow it: tieline runs logs -f {short}; stop it: tieline runs stop {short}")
     return exits.OK

@@ -27,14 +27,14 @@ def logs(run: str, follow: bool, program: str, attempt: int | None, output: str)
     tieline runs logs -f last
     """
     from tieline.app.home import HomeFolder
-    from tieline.app.logs import RunLogs
+    from tieline.app.logs import logs_of
     from tieline.app.lookup import find_run
     from tieline.cli.records import opened_record
 
     home = HomeFolder.find()
     with opened_record(home) as record:
         found = find_run(record, run)
-        run_logs = RunLogs(home, record, found)
+        run_logs = logs_of(home, record, found)
         name = run_logs.program(program, attempt)
         chunks = run_logs.follow(name, attempt) if follow else run_logs.read(name, attempt)
         passed = _pass_on(chunks) if output == "text" else _pass_on(_objects(chunks, found.uuid, name))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tieline.cli.layout import ago, aligned, seconds, section
-from tieline.cli.options import output_option, run_argument
+from tieline.cli.layout import ago, aligned, attempt_words, seconds, section
+from tieline.cli.options import cluster_option, output_option, run_argument
 from tieline.cli.terminal import has_colour, out_json, page, say
 from tieline.model.notification import Delivery
 from tieline.model.run import Status
@@ -33,6 +33,7 @@ FEW = 20
 @click.option("--project", "-p", metavar="NAME", help="Only this project's.")
 @click.option("--namespace", "-n", metavar="NAME", help="Only this namespace's.")
 @click.option("--name", metavar="NAME", help="Only runs of this name.")
+@cluster_option
 @output_option
 def list_(
     everything: bool,
@@ -159,7 +160,7 @@ def _facts(run: Run, plan: Plan, home: HomeFolder) -> Iterable[tuple[str, str]]:
     if run.exit_code is not None:
         yield "exit code", str(run.exit_code)
     if plan.ending.max_retries or run.attempt > 1:
-        yield "attempt", f"{run.attempt} of {plan.ending.max_retries + 1}"
+        yield "attempt", attempt_words(run.attempt, plan.ending.max_retries)
     if run.owner:
         yield "by", run.owner
     if run.queue:

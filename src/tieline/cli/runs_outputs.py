@@ -124,11 +124,10 @@ def path(run: str, attempt: int | None, output: str) -> None:
     \b
     ls $(tieline runs outputs path last)
     """
-    from tieline.app.outputs import place
-    from tieline.errors import Code
+    from tieline.app.outputs import can_push, place
 
     found, plan, number = looked_up(run, attempt)
-    unsaved = found.reason == Code.OUTPUTS_NOT_SAVED and number == found.attempt
+    unsaved = can_push(found) and number == found.attempt
     where = plan.layout.outputs_path if unsaved else place(plan, number)
     if output == "json":
         out_json({"run": found.uuid, "attempt": number, "path": where, "saved": not unsaved})

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tieline.app import command
 from tieline.cli import exits
 from tieline.cli.layout import aligned, files, size
 from tieline.cli.moving import shown
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 @contextmanager
 def ctrl_c() -> Iterator[threading.Event]:
-    """Set by the first Ctrl-C: what is under way ends soon, and whole. The second ends the command at once: a request
-    that stands still is waited for by nobody."""
+    """Set by the first Ctrl-C: what is under way ends soon, and whole; what has not begun is not waited for. The
+    second ends the command at once: a request that stands still is waited for by nobody."""
     cancel = threading.Event()
 
     def asked(number: int, frame: Any) -> None:
@@ -37,6 +38,7 @@ def ctrl_c() -> Iterator[threading.Event]:
         if cancel.is_set():
             os._exit(exits.INTERRUPTED)
         cancel.set()
+        command.stop()
 
     before = signal.signal(signal.SIGINT, asked)
     try:
@@ -133,8 +135,11 @@ def verify(run: str, quick: bool, attempt: int | None, output: str) -> int:
 
 
 def _verified_words(run: Run, verified: Verified, *, quick: bool) -> Iterator[str]:
+    from tieline.app.outputs import can_push
+
     if not verified.complete and run.status.is_final:
-        yield f"the manifest is not complete: not everything was saved; tieline runs outputs push {run.uuid[:8]}"
+        rest = f"; tieline runs outputs push {run.uuid[:8]}" if can_push(run) else ""
+        yield f"the manifest is not complete: not everything was saved{rest}"
     elif not verified.complete:
         newer = f"; {verified.newer:,} newer in the store" if verified.newer else ""
         yield f"the run is under way: this is what its manifest says by now, and not all{newer}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from tieline.app.outputs import LOGS, place, stored
+from tieline.app.outputs import LOGS, can_push, place, stored
 from tieline.app.shapes import duration, notification_json, run_json
 from tieline.cli.layout import aligned, files, seconds, size
 from tieline.cli.terminal import paint, printable
@@ -50,10 +50,13 @@ def _after(run: Run) -> list[str]:
 
 
 def places(run: Run, plan: Plan, collected: Collected | None = None) -> Iterable[tuple[str, str]]:
-    """Where outputs and logs are: in the store, or still on disk where they could not be saved. ``collected``: what
-    is known to be there; without it, the store is asked."""
-    if run.reason == Code.OUTPUTS_NOT_SAVED:
+    """Where outputs and logs are: in the store, or, of a run of this machine that could not save them, still on disk.
+    ``collected``: what is known to be there; without it, the store is asked."""
+    if can_push(run):
         yield "not saved", f"{plan.layout.outputs_path} (still on this machine)"
+    elif run.reason == Code.OUTPUTS_NOT_SAVED:
+        yield "outputs", f"{place(plan, run.attempt)} (what was saved by then)"
+        yield "not saved", "the rest: it was in the run's pod, and is gone with it"
     elif plan.collect.outputs:
         amount = _saved(collected) if collected else _amount(plan, run.attempt)
         yield "outputs", f"{place(plan, run.attempt)} ({amount})"
@@ -82,7 +85,7 @@ def next_commands(run: Run) -> list[str]:
     short = run.uuid[:8]
     if not run.status.is_final:
         return [f"tieline runs logs -f {short}", f"tieline runs stop {short}"]
-    if run.reason == Code.OUTPUTS_NOT_SAVED:
+    if can_push(run):
         return [f"tieline runs outputs push {short}", f"tieline runs logs {short}"]
     if run.status is Status.SUCCEEDED:
         return [f"tieline runs outputs list {short}", f"tieline runs logs {short}"]

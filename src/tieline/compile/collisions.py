@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tieline.documents.forms import Issue
 from tieline.errors import Code
@@ -21,8 +21,7 @@ TWO_WAYS = "give one of them an envPrefix, or read $SERVICE_BINDING_ROOT/<connec
 PLACE = ("run", "connections")
 
 
-@dataclass(frozen=True, slots=True)
-class _Setter:
+class _Setter(NamedTuple):
     connection: str
     origin: str
     value: Value | None
@@ -37,7 +36,8 @@ def find_collisions(
     for binding in bindings:
         for name, setter in _set_by(binding):
             setters[name].append(setter)
-    contested = {name: by for name, by in setters.items() if name not in own and len({s.connection for s in by}) > 1}
+    several = {name: by for name, by in setters.items() if len(by) > 1 and name not in own}
+    contested = {name: by for name, by in several.items() if len(_names(by)) > 1}
     one_value = {name: value for name, by in contested.items() if (value := merged(s.value for s in by if s.value))}
     dropped = {n for n, by in contested.items() if n not in one_value and all(s.origin == "kind" for s in by)}
     refused = {n: by for n, by in contested.items() if n not in one_value and n not in dropped}

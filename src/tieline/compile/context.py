@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from tieline.kinds import derived
 from tieline.kinds.base import Kind
-from tieline.model.binding import Binding, ClaimSource, Derived, HostPathSource, Mount, Text, Value
+from tieline.model.binding import Binding, ClaimSource, Derived, Entry, HostPathSource, Mount, Text, Value, Variable
 from tieline.model.connection import Connection
 from tieline.model.form import snake
 from tieline.model.plan import Identity, Layout
@@ -100,26 +100,38 @@ def _has_path(value: Derived) -> bool:
 
 
 def settled(binding: Binding, layout: Layout) -> Binding:
-    """The binding with every value that only depends on the layout (the path of a mount, of a binding file) as text."""
-    mounts = {mount.mount_path: true_path(mount, layout) for mount in binding.mounts}
-
-    def settle(value: Value) -> Value:
-        if isinstance(value, Text):
-            return Text(text=mounts[value.text]) if value.text in mounts else value
-        if not isinstance(value, Derived):
-            return value
-        parts = {name: settle(part) for name, part in value.parts.items()}
-        known = {name: part.text for name, part in parts.items() if isinstance(part, Text)}
-        if value.form == derived.ENTRY_PATH and "when" not in parts:
-            return Text(text=f"{layout.binding_root}/{known['connection']}/{known['entry']}".rstrip("/"))
-        return value.model_copy(update={"parts": parts})
-
-    return binding.model_copy(
-        update={
-            "entries": tuple(e.model_copy(update={"value": settle(e.value)}) for e in binding.entries),
-            "variables": tuple(v.model_copy(update={"value": settle(v.value)}) for v in binding.variables),
-        }
+    """The binding with every value that only depends on the layout (the path of a mount, of a binding file) as text.
+    What stays as it is, is not made again."""
+    paths = {mount.mount_path: true_path(mount, layout) for mount in binding.mounts}
+    changed: dict[str, tuple[Entry | Variable, ...]] = {}
+    given: tuple[tuple[str, tuple[Entry | Variable, ...]], ...] = (
+        ("entries", binding.entries),
+        ("variables", binding.variables),
     )
+    for field, items in given:
+        values = [_settled_value(item.value, paths, layout) for item in items]
+        if any(value is not item.value for item, value in zip(items, values, strict=True)):
+            changed[field] = tuple(map(_with_value, items, values))
+    return binding.model_copy(update=changed) if changed else binding
+
+
+def _with_value(item: Entry | Variable, value: Value) -> Entry | Variable:
+    return item if value is item.value else item.model_copy(update={"value": value})
+
+
+def _settled_value(value: Value, paths: Mapping[str, str], layout: Layout) -> Value:
+    if value.type == "text":
+        path = paths.get(value.text, value.text)
+        return value if path == value.text else Text(text=path)
+    if value.type != "derived":
+        return value
+    parts = {name: _settled_value(part, paths, layout) for name, part in value.parts.items()}
+    if value.form == derived.ENTRY_PATH and "when" not in parts:
+        known = {name: part.text for name, part in parts.items() if part.type == "text"}
+        return Text(text=f"{layout.binding_root}/{known['connection']}/{known['entry']}".rstrip("/"))
+    if all(part is value.parts[name] for name, part in parts.items()):
+        return value
+    return value.model_copy(update={"parts": parts})
 
 
 def plain_text(value: Value) -> str | None:

@@ -95,10 +95,10 @@ class Job:
         for issue in most_of(dict.fromkeys(issues)):
             depths = [layer.depth(issue.path) for layer in self.layers]
             said[depths.index(max(depths))].append(issue)
-        problems: set[Problem] = set()
+        problems: dict[Problem, None] = {}  # at one place they stay in the order in which they were found
         for layer, its in zip(self.layers, said, strict=True):
             places = layer.document.places([(layer.path(issue.path), issue.at_key) for issue in its])
-            problems.update(issue.at(place) for issue, place in zip(its, places, strict=True))
+            problems.update({issue.at(place): None for issue, place in zip(its, places, strict=True)})
         return sorted(problems, key=lambda problem: problem.place)
 
 

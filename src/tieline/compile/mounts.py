@@ -11,14 +11,22 @@ from tieline.errors import Code, did_you_mean
 from tieline.model.binding import ClaimSource, EmptyDirSource, HostPathSource, Mount, MountSource, ResourceSource
 from tieline.model.job import RunForm
 
+PODS_ONLY = frozenset({
+    "projected", "downwardAPI", "nfs", "csi", "ephemeral", "image", "iscsi", "fc", "cephfs", "rbd", "glusterfs",
+    "azureDisk", "azureFile", "gcePersistentDisk", "awsElasticBlockStore", "vsphereVolume", "portworxVolume",
+    "quobyte", "scaleIO", "storageos", "cinder", "flexVolume", "flocker", "photonPersistentDisk",
+})  # fmt: skip
+"""Sources that only a cluster has: they are given to it as they stand in the file."""
 
-def volumes_of(run: RunForm) -> tuple[tuple[Mount, ...], list[Issue]]:
-    """The mounts of the main container, each with its volume's source."""
+
+def volumes_of(run: RunForm, *, pods: bool = False) -> tuple[tuple[Mount, ...], list[Issue]]:
+    """The mounts of the main container, each with its volume's source, but for those of ``PODS_ONLY``."""
     issues: list[Issue] = []
-    sources: dict[str, MountSource] = {}
+    sources: dict[str, MountSource | None] = {}
     for index, volume in enumerate(run.volumes or ()):
         name, source = str(volume.get("name") or ""), _source(volume)
-        if not name or source is None:
+        of_pods = pods and source is None and len(volume) == 2 and not PODS_ONLY.isdisjoint(volume)
+        if not name or (source is None and not of_pods):
             issues.append(
                 Issue(
                     ("run", "volumes", index),
@@ -42,14 +50,14 @@ def volumes_of(run: RunForm) -> tuple[tuple[Mount, ...], list[Issue]]:
     for index, form in enumerate(run.container.volume_mounts or ()):
         where = ("run", "container", "volumeMounts", index)
         wanted = str(form.get("name") or "")
-        mounted = sources.get(wanted)
-        if mounted is None:
+        if wanted not in sources:
             hint = did_you_mean(wanted, sources, "name one of run.volumes")
             issues.append(Issue((*where, "name"), Code.BAD_VALUE, f"there is no volume {wanted!r}", hint))
             continue
         wrong = list(_wrong_paths(form, where))
         issues += wrong
-        if not wrong:
+        mounted = sources[wanted]
+        if not wrong and mounted is not None:
             mounts.append(
                 Mount(
                     source=mounted,

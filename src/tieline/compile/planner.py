@@ -27,6 +27,7 @@ from tieline.compile.mounts import volumes_of
 from tieline.compile.notices import notices_of
 from tieline.compile.notifications import wanted_notifications
 from tieline.compile.params import Resolved
+from tieline.compile.pods import container_variables, pod_issues
 from tieline.documents.forms import Issue
 from tieline.errors import Code, InvalidInput, Problem
 from tieline.kinds import registry
@@ -118,7 +119,9 @@ def _plan(
     sidecars = tuple(_program(c, c.name or f"sidecar-{i}", layout) for i, c in enumerate(run.sidecars or ()))
     _distinct(work, [step.program.name for step in steps if isinstance(step, ProgramStep)], "init")
     _distinct(work, [program.name for program in sidecars], "sidecars")
-    if not request.traits.pods and not (run.container.command or run.container.args):
+    if request.traits.pods:
+        work.issues += pod_issues(work, run)
+    elif not (run.container.command or run.container.args):
         message, hint = (
             "the container has no command",
             "a process has no image to take one from; give container.command",
@@ -134,6 +137,7 @@ def _plan(
         store=_store(work),
         bindings=bindings,
         volumes=volumes,
+        pod_volumes=tuple(run.volumes or ()) if request.traits.pods else (),
         steps=(*_taken(work), *steps),
         main=main,
         sidecars=sidecars,
@@ -165,7 +169,7 @@ def _bindings(work: Work, component: Component) -> tuple[tuple[Binding, ...], tu
     if component.plugins and component.plugins.mount_artifacts_store:
         wanted[work.view.store.name] = None
     bound = tuple(_own_part(work, name) for name in wanted if name in work.found or name == work.view.store.name)
-    volumes, issues = volumes_of(run)
+    volumes, issues = volumes_of(run, pods=work.request.traits.pods)
     bindings, collisions = find_collisions(bound, volumes, run.container)
     work.issues += [*issues, *collisions]
     return bindings, volumes
@@ -204,7 +208,8 @@ def _ending(work: Work, form: Termination | None) -> Ending:
         if (seconds or 0) > MAX_SECONDS:
             message = f"is more than {MAX_SECONDS} seconds, which are ten years"
             work.issues.append(Issue(("termination", name), Code.BAD_VALUE, message, "leave it out for no limit"))
-    return Ending(max_retries=form.max_retries or 0, timeout=form.timeout, ttl=form.ttl)
+    policy = form.pod_failure_policy if isinstance(form.pod_failure_policy, dict) else None
+    return Ending(max_retries=form.max_retries or 0, timeout=form.timeout, ttl=form.ttl, pod_failure_policy=policy)
 
 
 def _as_written(form: Form | None) -> dict[str, Any]:
@@ -241,7 +246,7 @@ def _program(container: Container, name: str, layout: Layout, env: tuple[Variabl
         env=(*env, *own),
         env_from=tuple(_whole_resources(container)),
         working_dir=container.working_dir or layout.work_path,
-        container=rest,
+        container={**rest, **container_variables(container)},
     )
 
 

@@ -5,12 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from tieline.model.plan import Step
+from tieline.model.plan import Plan, ProgramStep, Step
 from tieline.model.run import Run
 
 if TYPE_CHECKING:
     from tieline.steps.collector import Collected
     from tieline.steps.meter import Meter
+
+
+SIDECARS_GRACE = 5.0
+"""Seconds that sidecars have to end in when the job has, at the most."""
+
+
+def program_names(plan: Plan) -> list[str]:
+    """The programs of a run, by the names of their logs, in the order in which they start."""
+    inits = [f"init-{step.program.name}" for step in plan.steps if isinstance(step, ProgramStep)]
+    return [*inits, *(f"sidecar-{program.name}" for program in plan.sidecars), "main"]
 
 
 class Listener(Protocol):

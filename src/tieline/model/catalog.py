@@ -55,6 +55,14 @@ class ClusterForm(Form):
 
     context: str | None = None
     agent: str | None = None
+    image: str | None = None
+    """The image of Tieline's own containers. Default: $TIELINE_STEPS_IMAGE, else ``tieline`` of this version."""
+    service_account: str | None = None
+    """The service account of pods whose job names none. Default: the namespace's own."""
+    native_sidecars: bool | None = None
+    """Whether the cluster has sidecars of its own (1.29 and newer). Default: its server is asked."""
+    pod_patch: dict[str, Any] | None = None
+    """Merged into the template of every pod: items of lists are found by their name, which may have a ``*``."""
 
 
 class HomeSecrets(Form):

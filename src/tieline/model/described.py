@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar, get_args
@@ -39,8 +39,10 @@ def _describe(form: type[BaseModel]) -> None:
     form.model_rebuild(force=True)
 
 
-def _texts(form: type[Any]) -> dict[str, str]:
-    """Every field's text in the source of one class; a class without source has none."""
+@cache
+def _texts(form: type[Any]) -> Mapping[str, str]:
+    """Every field's text in the source of one class, read once for all forms that are made from it; a class without
+    source has none."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(form)))
     except (OSError, TypeError):

@@ -158,6 +158,7 @@ class Ending(Plain):
     max_retries: int = 0
     timeout: int | None = None
     ttl: int | None = None
+    pod_failure_policy: dict[str, Any] | None = None  # as it stands in the file, for a cluster
 
 
 class Notify(Plain):
@@ -189,7 +190,7 @@ class Notice(Plain):
 
 
 class Plan(Plain):
-    """The whole of it."""
+    """The whole of it. ``pod_volumes``: ``run.volumes`` as it stands in the file, where there are pods."""
 
     version: int = PLAN_VERSION
     run: Annotated[Identity, LATER]
@@ -199,6 +200,7 @@ class Plan(Plain):
     store: Annotated[Store, LATER]
     bindings: tuple[Annotated[Binding, LATER], ...] = ()
     volumes: tuple[Annotated[Mount, LATER], ...] = ()
+    pod_volumes: tuple[dict[str, Any], ...] = ()
     steps: tuple[Step, ...] = ()
     main: Annotated[Program, LATER]
     sidecars: tuple[Annotated[Program, LATER], ...] = ()

@@ -2,7 +2,7 @@
 
 Every transaction opens its own connection and closes it (NullPool). So a :class:`Database` holds nothing between
 transactions, and threads, forked children and a process that is killed cannot disturb each other. What is special
-about SQLite is in this module only:
+about SQLite is in this module and :mod:`tieline.runs.sqlite` only:
 
 * Writers begin with ``BEGIN IMMEDIATE``: a transaction that reads first and writes later cannot wait for another
   writer, it fails at once (https://sqlite.org/isolation.html), whatever the busy timeout.
@@ -15,7 +15,6 @@ about SQLite is in this module only:
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,11 +26,7 @@ from sqlalchemy.pool import NullPool
 
 from tieline.errors import Code, InvalidInput, RecordError, TielineError
 from tieline.runs.locks import RunLock
-from tieline.runs.schema import HEAD
-
-BUSY_SECONDS = 60.0
-"""How long a transaction waits for the others. SQLite's waiting is not fair: with 50 processes that write without a
-pause (4 ms each time) the unluckiest was seen to wait for 6 s."""
+from tieline.runs.sqlite import BUSY_SECONDS, HEAD, connect
 
 _VERSION = table("alembic_version", column("version_num"))
 _READ_ONLY = "tieline_read_only"
@@ -126,22 +121,9 @@ def _path_of(url_or_path: str | Path) -> Path:
 
 
 def _sqlite_engine(path: Path) -> Engine:
-    engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=NullPool)
+    engine = create_engine("sqlite://", creator=lambda: connect(path), poolclass=NullPool)
     event.listen(engine, "begin", _begin)
     return engine
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
-    try:
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA synchronous=FULL")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def _begin(connection: Connection) -> None:
@@ -194,7 +176,7 @@ def _create_file(path: Path) -> None:
 
 def _use_wal(path: Path) -> None:
     """The journal mode is kept in the file; it cannot be changed inside a transaction."""
-    connection = _connect(path)
+    connection = connect(path)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
     finally:

@@ -12,7 +12,8 @@ from sqlalchemy.engine import RowMapping
 
 from tieline.model.notification import Attempt, Delivery, EventFacts, Item, Notification
 from tieline.model.run import Run, Status, Watch
-from tieline.runs.schema import NOTIFICATIONS, safe_text
+from tieline.runs.rows import safe_text
+from tieline.runs.schema import NOTIFICATIONS
 
 TIMES = ("at", "created_at", "started_at", "finished_at")
 

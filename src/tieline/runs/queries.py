@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from tieline.errors import Code, NotFound, TielineError, did_you_mean
 from tieline.model.run import Event, Run
-from tieline.runs.rows import RUN_COLUMNS, event_of, run_of
+from tieline.runs.rows import event_of, run_of
 from tieline.runs.schema import EVENTS, NOTIFICATIONS, RUN_CONNECTIONS, RUNS
 
 PREFIX_LENGTH = 4
@@ -23,6 +23,8 @@ OVERDUE = 30.0
 
 _CANDIDATES = 10
 _NAMES = 1000
+_RUN = [column for column in RUNS.c if column.name not in ("id", "plan")]
+"""What a :class:`Run` is read from; its plan may be large and is read alone."""
 
 Where = Sequence[ColumnElement[bool]]
 
@@ -34,13 +36,13 @@ def scope(**wanted: str | None) -> list[ColumnElement[bool]]:
 
 def newest(connection: Connection, where: Where, limit: int | None = None) -> list[Run]:
     """The runs that meet every condition, newest first."""
-    query = select(*RUN_COLUMNS).where(*where).order_by(RUNS.c.id.desc()).limit(limit)
+    query = select(*_RUN).where(*where).order_by(RUNS.c.id.desc()).limit(limit)
     return [run_of(row) for row in connection.execute(query).mappings()]
 
 
 def get(connection: Connection, uuid: str, *, for_update: bool = False) -> Run:
     """The run, or :class:`NotFound`; ``for_update`` holds its row where the database has row locks."""
-    query = select(*RUN_COLUMNS).where(RUNS.c.uuid == uuid)
+    query = select(*_RUN).where(RUNS.c.uuid == uuid)
     row = connection.execute(query.with_for_update() if for_update else query).mappings().first()
     if row is None:
         raise _not_found(uuid)
@@ -57,7 +59,7 @@ def find(connection: Connection, ref: str, where: Where) -> Run:
     A name goes before the beginning of a uuid: a beginning can be made longer, a name can not.
     """
     is_uuid = RUNS.c.uuid == ref.lower()
-    exact = select(*RUN_COLUMNS).where(or_(is_uuid, RUNS.c.name == ref), *where)
+    exact = select(*_RUN).where(or_(is_uuid, RUNS.c.name == ref), *where)
     row = connection.execute(exact.order_by(is_uuid.desc(), RUNS.c.id.desc()).limit(1)).mappings().first()
     if row is not None:
         return run_of(row)

@@ -61,8 +61,9 @@ class Record:
     ) -> None:
         self.close()
 
-    def accept(self, new: NewRun) -> Run:
-        """Record a run as ``created``. Raises :class:`RecordError` (``duplicate-name``) for a known uuid."""
+    def accept(self, new: NewRun, at: datetime | None = None) -> Run:
+        """Record a run as ``created``; ``at``: when that was, if not now. Raises :class:`RecordError`
+        (``duplicate-name``) for a known uuid."""
         with self._database.writing() as connection:
             if queries.is_known(connection, new.uuid):
                 raise RecordError.of(
@@ -70,7 +71,7 @@ class Record:
                     f"run {new.uuid} was accepted before",
                     "a run is accepted once: submit the job again to get a new run",
                 )
-            statements.insert_run(connection, new, datetime.now(UTC))
+            statements.insert_run(connection, new, at or datetime.now(UTC))
             run = queries.get(connection, new.uuid)
             statements.append_event(connection, run)
             return run
@@ -86,8 +87,10 @@ class Record:
         outcome: Outcome | None = None,
         attempt: int | None = None,
         code: Sequence[dict[str, str]] | None = None,
+        at: datetime | None = None,
     ) -> Run:
-        """Move a run to another state and record the event.
+        """Move a run to another state and record the event. ``at``: when that was, if not now; never before what is
+        recorded already.
 
         ``reason`` and ``message`` replace the run's; the other arguments, where they are given. Raises
         :class:`RecordError` (``bad-transition``) where :mod:`tieline.runs.lifecycle` forbids it; nothing is
@@ -97,7 +100,9 @@ class Record:
         with self._database.writing() as connection:
             run = queries.get(connection, uuid, for_update=True)
             lifecycle.check(run, asked)
-            statements.change(connection, uuid, lifecycle.changes(run, asked, datetime.now(UTC)))
+            now = datetime.now(UTC)
+            moment = now if at is None else min(now, max(at.astimezone(UTC), run.updated_at))
+            statements.change(connection, uuid, lifecycle.changes(run, asked, moment))
             run = queries.get(connection, uuid)
             statements.append_event(connection, run)
             return run
@@ -111,6 +116,13 @@ class Record:
             if not run.stop_requested:
                 statements.change(connection, uuid, {"stop_requested": True, "updated_at": datetime.now(UTC)})
         return True
+
+    def remark(self, uuid: str, message: str) -> Run:
+        """Say of a run that goes on why it does not get further ("": nothing any more); no event is recorded."""
+        with self._database.writing() as connection:
+            if not queries.get(connection, uuid, for_update=True).status.is_final:
+                statements.change(connection, uuid, {"message": message})
+            return queries.get(connection, uuid)
 
     def set_code(self, uuid: str, code: Sequence[dict[str, str]]) -> None:
         """Record the exact commits that the run works with: ``connection``, ``url`` and ``commit`` of each."""

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import datetime
-from typing import Any
-
-from sqlalchemy.engine import RowMapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from tieline.model.run import Event, NewRun, Outcome, Run, Status, Watch
-from tieline.runs.schema import RUNS, safe_text
 
-RUN_COLUMNS = [column for column in RUNS.c if column.name not in ("id", "plan")]
-"""What a :class:`Run` is read from; its plan may be large and is read alone."""
+if TYPE_CHECKING:
+    from sqlalchemy.engine import RowMapping
+
+
+def utc_text(value: datetime) -> str:
+    """An aware time as ISO 8601 text in UTC with microseconds: SQLite has no type that keeps the zone."""
+    return value.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def safe_text(text: str) -> str:
+    """Text that every database and terminal takes. A file name or a program's message may hold bytes that are not
+    UTF-8 (surrogates in Python) or NUL, which PostgreSQL refuses: they are kept as visible escapes."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def new_run_row(new: NewRun, at: datetime) -> dict[str, Any]:
@@ -21,6 +29,12 @@ def new_run_row(new: NewRun, at: datetime) -> dict[str, Any]:
     row = {column: getattr(new, column) for column in NewRun.__slots__ if column not in ("connections", "channels")}
     first = {"status": Status.CREATED, "attempt": 1, "created_at": at, "updated_at": at}
     return encoded({**row, **first, "reason": "", "message": "", "stop_requested": False, "code": ()})
+
+
+def new_uses(new: NewRun) -> list[dict[str, Any]]:
+    """The rows of the connections that it uses."""
+    names = dict.fromkeys(new.connections)
+    return [{"run": new.uuid, "connection": name, "namespace": new.namespace} for name in names]
 
 
 def encoded(fields: dict[str, Any]) -> dict[str, Any]:

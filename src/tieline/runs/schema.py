@@ -1,4 +1,4 @@
-"""The tables of the record, in portable SQLAlchemy Core, and the revision that they correspond to.
+"""The tables of the record, in portable SQLAlchemy Core, and the types of their columns.
 
 The same code serves SQLite and PostgreSQL, so the types are the ones on which both agree: times and JSON are
 text. ``tests/integration/test_runs_migrations.py`` keeps these tables and the migrations equal.
@@ -6,7 +6,7 @@ text. ``tests/integration/test_runs_migrations.py`` keeps these tables and the m
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -25,8 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0002"
-"""The newest revision in ``migrations/versions``: opening a record compares it without importing Alembic."""
+from tieline.runs.rows import safe_text, utc_text
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -36,16 +35,10 @@ class UtcTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> str | None:
-        return None if value is None else value.astimezone(UTC).isoformat(timespec="microseconds")
+        return None if value is None else utc_text(value)
 
     def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
         return None if value is None else datetime.fromisoformat(value)
-
-
-def safe_text(text: str) -> str:
-    """Text that every database and terminal takes. A file name or a program's message may hold bytes that are not
-    UTF-8 (surrogates in Python) or NUL, which PostgreSQL refuses: they are kept as visible escapes."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 class SafeText(TypeDecorator[str]):

@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from tieline.model.run import NewRun, Run
-from tieline.runs.rows import encoded, new_run_row
+from tieline.runs.rows import encoded, new_run_row, new_uses
 from tieline.runs.schema import EVENTS, NOTIFICATIONS, RUN_CONNECTIONS, RUNS
 
 
@@ -20,10 +20,7 @@ def insert_run(connection: Connection, new: NewRun, at: datetime) -> None:
         from tieline.runs.telling import pin  # most runs tell nobody: they need not wait for it
 
         pin(connection, new.channels)
-    uses = [
-        {"run": new.uuid, "connection": name, "namespace": new.namespace} for name in dict.fromkeys(new.connections)
-    ]
-    if uses:
+    if uses := new_uses(new):
         connection.execute(insert(RUN_CONNECTIONS), uses)
 
 

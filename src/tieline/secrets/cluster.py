@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import base64
 import importlib
-import os
 import shlex
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tieline.errors import Code
 from tieline.secrets.failures import SourceFailed, unreachable
+from tieline.secrets.kubeconfig import IN_CLUSTER, INSTALL, read_kubeconfig
 from tieline.secrets.names import WORDS, Resource, is_name
 from tieline.secrets.secret import Secret
 
-INSTALL = "install the client: pip install 'tieline[kubernetes]'"
 UNAUTHORIZED, FORBIDDEN = 401, 403
 LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2")
 """Whose errors are about the network, and hold no values."""
-_IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 @dataclass(slots=True, weakref_slot=True, repr=False)
@@ -38,7 +36,7 @@ class ClusterSource:
     context: str | None
     namespace: str
     environ: Mapping[str, str]
-    service_account: Path = _IN_CLUSTER
+    service_account: Path = IN_CLUSTER
     _opened: Any = None
     _values: dict[tuple[Resource, str], dict[str, Secret] | None] = field(default_factory=dict)
 
@@ -73,10 +71,7 @@ class ClusterSource:
 
     def remedy(self, resource: Resource, name: str, keys: tuple[str, ...]) -> str:
         """See :class:`~tieline.secrets.sources.Source`."""
-        what = "secret generic" if resource == "secret" else "configmap"
-        files = " ".join(f"--from-file={shlex.quote(key)}=…" for key in keys) or "--from-file=KEY=…"
-        context = f" --context {shlex.quote(self.context)}" if self.context else ""
-        return f"`kubectl create {what} {name} {files} -n {self.namespace}{context}`"
+        return creating(resource, name, keys, self.namespace, self.context)
 
     def _fetched(self, resource: Resource, name: str) -> dict[str, Secret] | None:
         if not is_name(name):
@@ -100,27 +95,14 @@ class ClusterSource:
                     Code.PROGRAM_MISSING, f"{self.name} cannot be asked: its client is not installed", INSTALL
                 ) from None
             try:
-                client = lightkube.Client(config=self._config(lightkube.KubeConfig), namespace=self.namespace)
+                config = read_kubeconfig(lightkube.KubeConfig, self.context, self.environ, self.service_account)
+                client = lightkube.Client(config=config, namespace=self.namespace)
             except Exception as error:
                 raise self._failed(error, "open the kubeconfig") from None
             weakref.finalize(self, client.close)
             self._opened = client, {"secret": core.Secret, "configMap": core.ConfigMap}
         opened: tuple[Any, dict[Resource, Any]] = self._opened
         return opened
-
-    def _config(self, reader: Any) -> Any:
-        """``$KUBECONFIG``, else ``~/.kube/config``, else (in a pod) its service account. Of several files of
-        ``$KUBECONFIG``, the first that has the context."""
-        given = [Path(part) for part in self.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-        usual = Path(self.environ.get("HOME") or Path.home(), ".kube", "config")
-        files = [path for path in given or [usual] if path.is_file()]
-        if not files and not given and self.context is None and self.service_account.is_dir():
-            return reader.from_service_account(self.service_account).get()
-        if not files:
-            raise FileNotFoundError(f"there is no kubeconfig {' or '.join(map(str, given or [usual]))}")
-        read = [reader.from_file(path) for path in files]
-        having = (config for config in read if (self.context or config.current_context) in config.contexts)
-        return next(having, read[0]).get(self.context)
 
     def _failed(self, error: Exception, doing: str) -> SourceFailed:
         """What the server or the network said; of anything unexpected only the type, because it may hold values."""
@@ -141,6 +123,14 @@ class ClusterSource:
         else:
             reason, hint = f"cannot {doing} ({type(error).__name__})", "check the context with kubectl"
         return unreachable(self.name, reason, hint)
+
+
+def creating(resource: Resource, name: str, keys: Sequence[str], namespace: str, context: str | None) -> str:
+    """How a person puts these keys into a cluster."""
+    what = "secret generic" if resource == "secret" else "configmap"
+    files = " ".join(f"--from-file={shlex.quote(key)}=…" for key in keys) or "--from-file=KEY=…"
+    where = f" --context {shlex.quote(context)}" if context else ""
+    return f"`kubectl create {what} {name} {files} -n {namespace}{where}`"
 
 
 def _decoded(resource: Resource, data: Mapping[str, str], binary: Mapping[str, str]) -> dict[str, Secret]:

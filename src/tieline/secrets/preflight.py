@@ -6,7 +6,7 @@ A value is never read here. What cannot be known, because a source can't be aske
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tieline.errors import Code, Place, Problem
@@ -31,7 +31,11 @@ def missing(plan: Plan, sources: Sources) -> list[Problem]:
 
     Problems that are warnings need not keep the run from being accepted.
     """
-    needs = needs_of(plan)
+    return unmet(needs_of(plan), sources)
+
+
+def unmet(needs: Sequence[Need], sources: Sources) -> list[Problem]:
+    """The same for these needs alone."""
     problems: dict[Problem, None] = {}
     failed: set[str] = set()
     for need in needs:

@@ -50,7 +50,11 @@ class Masker:
 
     def redactor(self) -> StreamRedactor:
         """A redactor for one stream."""
-        return StreamRedactor(self)
+        return StreamRedactor(lambda: self)
+
+    def plus(self, other: Masker) -> Masker:
+        """Finds what either of them finds."""
+        return Masker([*self._needles, *other._needles])
 
     def mask(self, data: bytes) -> bytes:
         """Bytes that are whole, without the needles."""
@@ -99,9 +103,12 @@ def _automaton(needles: Sequence[bytes]) -> BytesAhoCorasick | None:
 
 
 class StreamRedactor:
-    """One stream. See :class:`tieline.steps.redaction.Redactor`. It holds little: at most some needles' length."""
+    """One stream. See :class:`tieline.steps.redaction.Redactor`. It holds little: at most some needles' length.
 
-    def __init__(self, masker: Masker) -> None:
+    ``masker``: asked whenever there is something to mask; a later one has all needles of those before it.
+    """
+
+    def __init__(self, masker: Callable[[], Masker]) -> None:
         self._masker, self._rest = masker, b""
         self._covered = 0
         """How many bytes of the rest belong to a value that is masked already."""
@@ -114,24 +121,25 @@ class StreamRedactor:
     def feed(self, data: bytes) -> bytes:
         """Take ``data``; give what can't be a part of a value any more."""
         buffer = self._rest + data if self._rest else data
-        return self._given(buffer, self._masker.open_at(buffer))
+        masker = self._masker()
+        return self._given(masker, buffer, masker.open_at(buffer))
 
     def flush(self) -> bytes:
         """Give all that is left: nothing follows. The beginning of a value that was cut off there is masked, too."""
-        rest = self._rest
-        end = self._masker.open_at(rest)
+        rest, masker = self._rest, self._masker()
+        end = masker.open_at(rest)
         if len(rest) - end < SHORTEST:
-            return self._given(rest, len(rest))
-        given = self._given(rest, end)
+            return self._given(masker, rest, len(rest))
+        given = self._given(masker, rest, end)
         self._rest, self._covered = b"", 0
         return given if given.endswith(MASK) else given + MASK
 
-    def _given(self, buffer: bytes, end: int) -> bytes:
+    def _given(self, masker: Masker, buffer: bytes, end: int) -> bytes:
         """What is before ``end``, masked; the rest is kept. It is not parted inside of a value, because whoever goes on
         after a crash knows nothing of its beginning; except where values overlap without end."""
-        matches = self._masker.matches(buffer)
+        matches = masker.matches(buffer)
         if end < len(buffer):
-            end = _before(matches, end, len(buffer) - KEPT * self._masker.longest)
+            end = _before(matches, end, len(buffer) - KEPT * masker.longest)
         covered = self._covered
         spans = _merged([(0, covered), *matches] if covered else matches)
         self._rest = buffer[end:]

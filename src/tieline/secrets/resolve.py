@@ -216,9 +216,9 @@ class Resolver:
         text, notes = merged(logins)
         for note in notes:
             self._note(note)
-        folder = f"docker-{_short(login.connection for login in logins)}"
-        self.made[f"{folder}/config.json"] = Secret(text)
-        return f"{self._places.made}/{folder}"
+        folder = docker_folder(self._places, (login.connection for login in logins))
+        self.made[f"{folder.rpartition('/')[2]}/config.json"] = Secret(text)
+        return folder
 
     def _host_of(self, part: Value) -> str:
         host = part.parts.get("host") if isinstance(part, Derived) else None
@@ -238,6 +238,11 @@ def file_names(keys: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
         if key in names:
             found[key if names[key] in found else names[key]] = key
     return found
+
+
+def docker_folder(places: Places, connections: Iterable[str]) -> str:
+    """The folder of the ``config.json`` that these connections (or parts ``config:NAME``) make together."""
+    return f"{places.made}/docker-{_short(name.removeprefix(CONFIG) for name in connections)}"
 
 
 def variable_text(value: Secret, what: str) -> str:

@@ -34,7 +34,7 @@ class Ahead:
         while self._thread.is_alive():
             try:  # it may be waiting for room
                 self._made.get(timeout=0.01)
-            except queue.Empty:
+            except queue.Empty:  # it is not: it has only to see that it is over
                 continue
         self._thread.join()
 

@@ -137,6 +137,8 @@ class Collector:
         limit = GivingUp(self.patience, timeout, is_hurried=is_hurried)
         try:
             self._stop_saving(timeout)
+            if self.trouble:
+                limit.told(False)
             self._save_all(limit, told, meter)
             return self._close(limit)
         finally:
@@ -180,6 +182,8 @@ class Collector:
     def _pass(self, limit: GivingUp, meter: Meter | None) -> tuple[list[Failure], int]:
         """Try to save everything once: what failed, and how many files were not tried."""
         failures, left = list[Failure](), 0
+        if self.trouble and limit.is_over:  # a worker waited for this server, and a stop was asked for meanwhile
+            return failures, len(self._logs) + (self._outputs is not None)
         for saver in self._logs:
             if failures and limit.is_over:  # where nothing answers, each would take minutes
                 left += 1
@@ -195,7 +199,7 @@ class Collector:
 
     def _not_saved(self, failures: list[Failure], left: int) -> StoreFailed:
         count = len(failures) + left
-        first = "the time that was given is up"
+        first = self.trouble or "the time that was given is up"
         hint = "give it more time"
         if failures:
             problem = failures[0].error.problems[0]

@@ -129,13 +129,18 @@ def read_manifest(store: Store, prefix: str) -> Manifest | None:
         except StoreTrouble as error:
             if error.why == Why.NOT_FOUND:
                 return None
+            if error.why == Why.DAMAGED:
+                raise _not_understood(key, error) from None
             if error.why != Why.CHANGED or last:  # a newer one was written meanwhile
                 raise
         except ValueError as error:
-            message = f"the manifest {shown(key)!r} cannot be understood: {error}"
-            hint = "it was changed, or a newer Tieline wrote it"
-            raise Damaged.of(Code.DAMAGED, message, hint) from None
+            raise _not_understood(key, error) from None
     return None
+
+
+def _not_understood(key: str, error: Exception) -> Damaged:
+    message = f"the manifest {shown(key)!r} cannot be understood: {error}"
+    return Damaged.of(Code.DAMAGED, message, "it was changed, or a newer Tieline wrote it")
 
 
 def digest_of(store: Store, key: str, told: Callable[[int], object] = bool) -> tuple[int, str]:

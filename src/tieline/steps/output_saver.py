@@ -95,6 +95,7 @@ class OutputSaver:
         self._saved: dict[str, Copy] = {}
         self._before: Mapping[str, Entry] = {}
         self._is_known = self._has_news = False
+        self._is_all_ours = False  # whether the store has no more than ``_saved``, and the folders of that
         self._listed: set[str] = set()  # of these, only a listing has told the time
 
     def save(
@@ -131,6 +132,7 @@ class OutputSaver:
                 if meter is not None:
                     meter.add(entry.size, 1)
             self._keep(done)
+        self._is_all_ours = self._is_all_ours and not done.failures and not seen.empty
         for name in seen.empty:
             self._attempt(name, done, partial(self._store.make_dir, f"{self._prefix}/{name}"))
         if final and seen.exists and not done.failures and not done.left:
@@ -203,7 +205,9 @@ class OutputSaver:
     def _look_up(self) -> None:
         """Learn what the store has, by key: asked once, and kept true by every save."""
         if not self._is_known:
-            found = list(self._store.list(self._prefix))
+            every = list(self._store.walk(self._prefix))
+            found = [entry for entry in every if entry.what == "file"]
+            self._is_all_ours = not every
             self._before = self._keeper.before() if found else {}
             self._saved = {entry.key: self._told_before(entry.key, entry.size, entry.mtime_ns) for entry in found}
             self._listed, self._is_known = set(self._saved), True
@@ -309,6 +313,8 @@ class OutputSaver:
     def _remove_others(self, seen: _Seen, done: Pass) -> None:
         """Remove from the store what the job itself removed."""
         wanted = {f"{self._prefix}/{name}" for name in (*seen.files, *seen.empty)}
+        if self._is_all_ours and wanted.issuperset(self._saved):
+            return
         folders = {folder for key in wanted for folder in _parents(key)}
         try:
             folders |= wanted

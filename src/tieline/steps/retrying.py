@@ -143,19 +143,24 @@ def persistently(
     a count of bytes that need not be fetched again. ``cancel`` ends the waiting; an action looks at it itself.
     ``told`` hears of each failure that is followed by another attempt.
     """
-    limit, before = GivingUp(patience, None), progress()
-    stop = cancel or threading.Event()
+    before = progress()
+    try:
+        return action()
+    except StoreTrouble as error:
+        failure = error
+    limit, stop = GivingUp(patience, None), cancel or threading.Event()
     while True:
+        now = progress()
+        if now != before:
+            before = now
+            limit.told(True)
+        wait = None if stop.is_set() else limit.wait([failure])
+        if wait is None:
+            raise failure
+        told(failure)
+        if stop.wait(wait):
+            raise failure
         try:
             return action()
         except StoreTrouble as error:
-            now = progress()
-            if now != before:
-                before = now
-                limit.told(True)
-            wait = None if stop.is_set() else limit.wait([error])
-            if wait is None:
-                raise
-            told(error)
-            if stop.wait(wait):
-                raise
+            failure = error

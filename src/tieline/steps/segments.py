@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from tieline.stores import Store, StoreTrouble, Why
+from tieline.stores import Store, StoreTrouble, Why, shown
 
 MARK = "whole.json"
 _SEGMENT = re.compile(r"(\d{20})-(\d{20})\.log")
@@ -98,17 +99,27 @@ class LogFolder:
             if error.why == Why.NOT_FOUND:
                 return Whole()
             raise
-        except ValueError:  # it was damaged when it was saved, which then failed: the segments are still there
-            return Whole()
+        except ValueError:
+            text = f"{shown(self.mark_key)!r} is no mark of a log"
+            raise StoreTrouble(Why.DAMAGED, text, "see who writes there") from None
         return Whole(told["end"], told["size"], told["lines"], exists=True)
 
-    def chain(self) -> Chain:
+    def chain(self, is_good: Callable[[str, int], bool] | None = None) -> Chain:
         """The log from its beginning, without overlap: the plain file, and the segments that go on from it.
 
-        The segments are looked at first: what goes from there is in the mark by then.
+        The segments are looked at first: what goes from there is in the mark by then. ``is_good``: whether so many
+        bytes are at a key, for whoever can write it anew: what is not good does not count then.
         """
         segments = self.found()
-        whole = self.whole()
+        try:
+            whole = self.whole()
+        except StoreTrouble as error:
+            if error.why != Why.DAMAGED or not (segments or is_good):
+                raise
+            whole = Whole()  # it was damaged when it was saved, which then failed: the segments are still there
+        if is_good is not None:
+            whole = whole if not whole.size or is_good(self.whole_key, whole.size) else Whole()
+            segments = [one for one in segments if one.end <= whole.end or is_good(self.segment_key(one), one.size)]
         chain, end = [], whole.end
         for segment in segments:
             if segment.start == end and segment.end > end:

@@ -174,7 +174,7 @@ def _other(answer: Said) -> _Told:
     code, status = answer.code, answer.status
     if code in _DAMAGED:
         hint = "try again; if it stays so, see what is between this machine and the server"
-        return Why.BROKEN, f"it did not arrive as it was sent ({answer.words})", hint, ""
+        return Why.DAMAGED, f"it did not arrive as it was sent ({answer.words})", hint, ""
     if status == 404:
         return Why.NOT_FOUND, "it is not there", "check the name", ""
     if status == 412:

@@ -29,11 +29,12 @@ class Why(StrEnum):
     IN_THE_WAY = "in-the-way"  # a file where a folder is needed, or the reverse
     UNSAFE = "unsafe"  # a key, or a link, that leaves the store
     SOURCE = "source"  # the local file that was to be saved cannot be read
+    DAMAGED = "damaged"  # what arrived, or is there, is not what was sent
     BROKEN = "broken"  # anything else that the system said
     UNSUPPORTED = "unsupported"
 
 
-AGAIN = frozenset({Why.UNREACHABLE, Why.CHANGED, Why.FULL, Why.BROKEN})
+AGAIN = frozenset({Why.UNREACHABLE, Why.CHANGED, Why.FULL, Why.DAMAGED, Why.BROKEN})
 """What may be otherwise soon, unless more is known: a server is started again, room is made, a network comes back."""
 _CODES = {Why.UNSAFE: Code.UNSAFE_PATH, Why.SOURCE: Code.FILE_UNREADABLE, Why.UNSUPPORTED: Code.UNSUPPORTED}
 

@@ -31,22 +31,25 @@ from tieline.stores.beneath import closing
 from tieline.stores.budget import Budget
 from tieline.stores.clients import Opened
 from tieline.stores.copying import CHUNK, settles_in
-from tieline.stores.fetching import all_of, has_size, in_parts, only
+from tieline.stores.digests import Digests, digests_in, digests_of, keeping, kept_digests
+from tieline.stores.fetching import OTHER, Chunks, all_of, has_size, in_parts, only
 from tieline.stores.listed import PAGE as _PAGE
 from tieline.stores.listed import Listing, cuts_of, digest_of, pages
 from tieline.stores.listing import FILE_MODE
-from tieline.stores.local import open_source, put_here, sha256_of
+from tieline.stores.local import open_source, put_here
 from tieline.stores.names import key_of, object_name
+from tieline.stores.objects import KEPT, as_file, as_stat, version_of
 from tieline.stores.reading import PART, Fetch, ObjectReader, Version
-from tieline.stores.sending import MOST_PARTS, Sender, Sent, Unlike, pieces, read_all, write_with_holes
+from tieline.stores.sending import MOST_PARTS, Sender, Sent, Unlike, pieces, read_all, write_whole
 from tieline.stores.telling import Teller
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, ObjectMeta
 
-KEPT = "tieline"
 MEMORY = 64 * 1024 * 1024
 """Bytes of files that are in memory at once, not counting the library's own copies."""
+_CHUNK = 64 * 1024
+"""Bytes of a large object that are worth a call, at the least."""
 RESTS = 2_000_000_000
 """Nanoseconds after which a file that was written is at rest, as far as that can be known: it is digested first, so
 that the object carries its digest."""
@@ -55,7 +58,7 @@ that the object carries its digest."""
 class BucketStore:
     """A :class:`tieline.stores.base.Store`. ``prefix``: where in the bucket its root is."""
 
-    at_once = 16
+    at_once = 32
 
     def __init__(self, opened: Opened, prefix: str = "") -> None:
         self._client, self._server, self._teller = opened.client, opened.server, Teller(opened)
@@ -82,22 +85,22 @@ class BucketStore:
             if size <= PART:
                 with self._memory.taking(2 * size):
                     return self._save(name, read_all(source, size, local), key, mtime_ns, mode)
-            known = sha256_of(source) if settled or time.time_ns() - before.st_mtime_ns > RESTS else None
+            known = digests_of(source) if settled or time.time_ns() - before.st_mtime_ns > RESTS else None
             while True:
-                sent, kept = Sent(pieces(source, size, local)), listing.keeping(mtime_ns, mode, known)
-                saved = self._save_parts(name, sent, size, key, kept, mtime_ns)
-                if known in (None, saved.sha256):
-                    return saved
+                sent, kept = Sent(pieces(source, size, local), known), keeping(mtime_ns, mode, known)
+                self._save_parts(name, sent, size, key, kept)
+                if (sha256 := sent.sha256) is not None:
+                    return Saved(sent.size, mtime_ns, sha256)
                 known = None  # it is being written after all: once more, without a digest that is none of it
 
     def save_bytes(self, data: bytes, key: str) -> Saved:
         """See :class:`tieline.stores.base.Store`."""
         if len(data) <= PART:
             return self._save(self._name(key), data, key, time.time_ns(), FILE_MODE)
-        kept = listing.keeping(time.time_ns(), FILE_MODE, hashlib.sha256(data).hexdigest())
-        whole = memoryview(data)
+        known, now, whole = digests_in(data), time.time_ns(), memoryview(data)
         chunks = (bytes(whole[place : place + CHUNK]) for place in range(0, len(data), CHUNK))
-        return self._save_parts(self._name(key), Sent(chunks), len(data), key, kept, time.time_ns())
+        self._save_parts(self._name(key), Sent(chunks, known), len(data), key, keeping(now, FILE_MODE, known))
+        return Saved(len(data), now, known.sha256)
 
     def save_chunks(self, chunks: Iterable[bytes], key: str) -> Saved:
         """See :class:`tieline.stores.base.Store`."""
@@ -107,21 +110,21 @@ class BucketStore:
             first.append(chunk)
             size += len(chunk)
             if size > PART:
-                kept = listing.keeping(now, FILE_MODE)
-                return self._save_parts(name, Sent(chain(first, rest)), PART * MOST_PARTS, key, kept, now)
+                sent = Sent(chain(first, rest))
+                self._save_parts(name, sent, PART * MOST_PARTS, key, keeping(now, FILE_MODE))
+                return Saved(sent.size, now, sent.sha256)
         return self._save(name, b"".join(first), key, now, FILE_MODE)
 
     def _save(self, name: str, data: bytes, key: str, mtime_ns: int, mode: int) -> Saved:
         """Save what is small, in one request."""
         sha256 = hashlib.sha256(data).hexdigest()
         with self._told("save", key), self._undone(name):
-            self._sender.whole(name, data, {KEPT: listing.keeping(mtime_ns, mode, sha256)}, sha256)
+            self._sender.whole(name, data, {KEPT: keeping(mtime_ns, mode, Digests(sha256))}, sha256)
         return Saved(len(data), mtime_ns, sha256)
 
-    def _save_parts(self, name: str, sent: Sent, size: int, key: str, kept: str, mtime_ns: int) -> Saved:
+    def _save_parts(self, name: str, sent: Sent, size: int, key: str, kept: str) -> None:
         with self._memory.taking(self._memory.most), self._told("save", key), self._undone(name):
             self._sender.parts(name, sent, size, {KEPT: kept})
-        return Saved(sent.size, mtime_ns, sent.sha256)
 
     @contextmanager
     def _undone(self, name: str) -> Iterator[None]:
@@ -140,7 +143,7 @@ class BucketStore:
         parts = key_parts(key)
         with self._told("look at", key):
             if parts and (found := self._head(key)) is not None:
-                return _as_stat(key, found)
+                return as_stat(key, found)
             for _ in self._objects(key):
                 return listing.folder(key)
         return None if parts or self._root else listing.folder("")
@@ -173,7 +176,7 @@ class BucketStore:
         parts = key_parts(key)
         with self._told("look at", key):
             head = self._head(key) if parts else None
-            if head is not None and (found := _as_stat(key, head)).what == "file":
+            if head is not None and (found := as_stat(key, head)).what == "file":
                 return found
             every = self._pages(key, cuts) or list(self._objects(key))
         if not every and head is None and (parts or self._root):
@@ -207,7 +210,7 @@ class BucketStore:
         key = self._key(meta["path"])
         if f"{self._root}/{object_name(key)}".lstrip("/") != meta["path"]:
             self._foreign[key] = meta["path"]
-        return _plain(key, meta)
+        return as_file(key, meta)
 
     # --- reading
 
@@ -220,11 +223,12 @@ class BucketStore:
 
     def _open(self, name: str, key: str, offset: int = 0) -> BinaryIO:
         result = self._get(name, {"range": (offset, offset + PART)} if offset else {})
-        if result.meta["size"] <= PART and not offset:
-            first = all_of(self._client, name, result, listing.kept_digest(result.attributes.get(KEPT)))
+        version = version_of(result.meta)
+        if version.size <= PART and not offset:
+            first = all_of(self._client, name, result, version, kept_digests(result.attributes.get(KEPT)))
         else:
             first = memoryview(result.bytes() if offset else b"")
-        reader = ObjectReader(_version(result), self._range_of(name, key), first, offset)
+        reader = ObjectReader(version, self._range_of(name, key), first, offset)
         return cast(BinaryIO, io.BufferedReader(reader, 128 * 1024))
 
     def _get(self, name: str, options: GetOptions) -> GetResult:
@@ -250,17 +254,33 @@ class BucketStore:
         """Fetches ranges of one object, and only of the version that it was."""
 
         def fetch(start: int, end: int, version: Version) -> memoryview:
-            options: GetOptions = {**only(version.tag), "range": (start, end)}
             with self._told("read", key):
-                result = obstore.get(self._client, name, options=options)
-                if _version(result) != version:
-                    raise self._changed(key)
-                data = memoryview(result.bytes())
+                data = memoryview(self._asked(name, key, start, end, version).bytes())
             if len(data) != end - start:
                 raise self._changed(key)
             return data
 
         return fetch
+
+    def _chunks_of(self, name: str, key: str) -> Chunks:
+        """The same, as the bytes come: they are neither copied once more nor kept together."""
+
+        def fetch(start: int, end: int, version: Version) -> Iterator[memoryview]:
+            with self._told("read", key):
+                for chunk in self._asked(name, key, start, end, version).stream(min_chunk_size=_CHUNK):
+                    start += len(chunk)
+                    yield memoryview(chunk)
+            if start != end:
+                raise self._changed(key)
+
+        return fetch
+
+    def _asked(self, name: str, key: str, start: int, end: int, version: Version) -> GetResult:
+        options: GetOptions = {**only(version.tag), "range": (start, end)}
+        result = obstore.get(self._client, name, options=options)
+        if version_of(result.meta) != version:
+            raise self._changed(key)
+        return result
 
     def _changed(self, key: str) -> StoreTrouble:
         told = f"cannot read {self._shown(key)}: it was written anew meanwhile"
@@ -272,32 +292,34 @@ class BucketStore:
         with self._told("read", key):
             name = self._place(key)
             result = self._get(name, {})
-        found, version, size = _stat(key, result), _version(result), result.meta["size"]
-        kept = listing.kept_digest(result.attributes.get(KEPT))
-        with self._memory.taking(2 * size if size <= PART else self._memory.most) as waited, self._told("read", key):
-            if size > PART:
-                return self._fetch_parts(name, version, found, kept, local, digest)
-            if waited:  # an answer that nobody reads is cut off after a while
-                result = self._get(name, only(version.tag))
-                if _version(result) != version:
-                    raise self._changed(key)
-            data = all_of(self._client, name, result, kept)
-            sha256 = (kept or hashlib.sha256(data).hexdigest()) if digest else None
-            found = replace(found, size=len(data), sha256=sha256)
-            put_here(local, found, lambda target: write_with_holes(target, 0, data))
-            return found
+            meta, said = result.meta, result.attributes.get(KEPT)
+            found, version, kept, size = as_file(key, meta, said), version_of(meta), kept_digests(said), meta["size"]
+            with self._memory.taking(2 * size if size <= PART else self._memory.most) as waited:
+                if size > PART:
+                    return self._fetch_parts(name, version, found, kept, local, digest)
+                if waited:  # an answer that nobody reads is cut off after a while
+                    result = self._get(name, only(version.tag))
+                    if version_of(result.meta) != version:
+                        raise self._changed(key)
+                data = all_of(self._client, name, result, version, kept)
+                if digest:
+                    found = replace(found, sha256=kept.sha256 if kept else hashlib.sha256(data).hexdigest())
+                put_here(local, found, lambda target: write_whole(target, data))
+                return found
 
     def _fetch_parts(
-        self, name: str, version: Version, found: Stat, kept: str | None, local: Path, digest: bool
+        self, name: str, version: Version, found: Stat, kept: Digests | None, local: Path, digest: bool
     ) -> Stat:
-        fetch = self._range_of(name, found.key)
         has_size(self._client, name, version)
+        hasher = kept.hasher() if kept else hashlib.sha256() if digest else None
 
         def fill(target: int) -> str | None:
-            sha256 = in_parts(target, version, fetch, digest=digest or kept is not None)
-            if kept not in (None, sha256):
-                raise Unlike("it is not what was saved: its SHA-256 is another one")
-            return sha256
+            in_parts(target, version, self._chunks_of(name, found.key), hasher)
+            if kept is None:
+                return hasher.hexdigest() if hasher is not None else None
+            if hasher is not None and hasher.hexdigest() != kept.wanted:
+                raise Unlike(OTHER)
+            return kept.sha256
 
         return replace(found, sha256=put_here(local, found, fill))
 
@@ -362,30 +384,4 @@ class BucketStore:
 
     def _told(self, doing: str, key: str) -> AbstractContextManager[None]:
         """Tell what the library raises as a :class:`StoreTrouble`."""
-        return self._teller.told(doing, self._shown(key), self._place(key) if key else "")
-
-
-def _written(meta: ObjectMeta) -> int:
-    """When the object was written, in nanoseconds since the epoch; never one that a file here could have by chance."""
-    moment = meta["last_modified"]
-    return int(moment.timestamp() * 1_000_000) * 1_000
-
-
-def _version(result: GetResult) -> Version:
-    meta = result.meta
-    return Version(meta["size"], meta["e_tag"], _written(meta))
-
-
-def _as_stat(key: str, found: GetResult) -> Stat:
-    is_folder = found.attributes.get("hdi_isfolder") == "true"  # Azure's own folders, where it has some
-    return listing.folder(key) if is_folder else _stat(key, found)
-
-
-def _stat(key: str, result: GetResult) -> Stat:
-    meta = result.meta
-    return listing.kept(_plain(key, meta), result.attributes.get(KEPT))
-
-
-def _plain(key: str, meta: ObjectMeta) -> Stat:
-    tag, written = f"{meta['e_tag'] or ''} {meta['version'] or ''}".strip(), _written(meta)
-    return Stat(key, meta["size"], written, listing.FILE_MODE, tag=tag, written_ns=written)
+        return self._teller.told(doing, lambda: (self._shown(key), self._place(key) if key else ""))

@@ -1,43 +1,53 @@
 """Fetching one object: of one version, whole, and as it was saved, as far as that can be told.
 
-An object that Tieline saved in one request carries its SHA-256. Of others the server's tag may be an MD5. Where the
-bytes are not what it says, they are asked for once more: the same bytes again mean that the tag is no digest of them
-(some servers' only look like one), others that something on the way garbles them.
+An object that Tieline saved carries its digests (:mod:`tieline.stores.digests`), where they were known in time. Of
+others the server's tag may be an MD5. Where the bytes are not what it says, they are asked for once more: the same
+bytes again mean that the tag is no digest of them (some servers' only look like one), others that something on the way
+garbles them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import obstore
 
-from tieline.stores.reading import Fetch, Version, in_order
-from tieline.stores.sending import AT_ONCE, Unlike, is_md5, plain_tag, write_with_holes
+from tieline.stores.copying import CHUNK
+from tieline.stores.digests import Digests, Hasher
+from tieline.stores.reading import Ranges, Version, in_order
+from tieline.stores.sending import Unlike, is_md5, plain_tag, write_with_holes
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult
 
     from tieline.stores.clients import Client
 
+Chunks = Callable[[int, int, Version], Iterator[memoryview]]
+"""The bytes of a range of exactly that version, as they come."""
+AT_ONCE = 4
+"""Ranges of one object that are fetched at the same time."""
+LONGEST = 32 * 1024 * 1024
+"""Bytes of such a range; none of them is in memory for long."""
+OTHER = "it is not what was saved: its digest is another one"
 
-_NOTHING = memoryview(b"")
 
-
-def all_of(client: Client, name: str, result: GetResult, sha256: str | None) -> memoryview:
-    """All of an object of which a GET has been answered. ``sha256``: what it is said to have. Raises the library's
+def all_of(client: Client, name: str, result: GetResult, version: Version, kept: Digests | None) -> memoryview:
+    """All of an object of which a GET has been answered. ``kept``: what it is said to have. Raises the library's
     errors, and :class:`Unlike`."""
-    data, tag = _bytes(result), plain_tag(result.meta["e_tag"])
-    if sha256 is None and not is_md5(tag):
-        has_size(client, name, Version(len(data), result.meta["e_tag"], 0))
+    data, tag = _bytes(result, version.size), plain_tag(version.tag)
+    if kept is None and not is_md5(tag):
+        has_size(client, name, version)
         return data
-    if _agrees(data, tag, sha256):
+    if _agrees(data, tag, kept):
         return data
-    again = _bytes(obstore.get(client, name, options=only(result.meta["e_tag"])))
-    if _agrees(again, tag, sha256):
+    again = _bytes(obstore.get(client, name, options=only(version.tag)), version.size)
+    if _agrees(again, tag, kept):
         return again
-    if sha256 is not None:
-        raise Unlike("it is not what was saved: its SHA-256 is another one")
+    if kept is not None:
+        raise Unlike(OTHER)
     if again != data:
         raise Unlike("it arrives damaged")
     return data
@@ -56,28 +66,35 @@ def only(tag: str | None) -> GetOptions:
     return {"if_match": tag} if tag and not tag.startswith("W/") else {}
 
 
-def _bytes(result: GetResult) -> memoryview:
+def _bytes(result: GetResult, size: int) -> memoryview:
     data = memoryview(result.bytes())
-    if len(data) != result.meta["size"]:
+    if len(data) != size:
         raise Unlike("it did not arrive whole")
     return data
 
 
-def _agrees(data: memoryview, tag: str, sha256: str | None) -> bool:
-    if sha256 is not None:
-        return hashlib.sha256(data).hexdigest() == sha256
+def _agrees(data: memoryview, tag: str, kept: Digests | None) -> bool:
+    if kept is not None:
+        hasher = kept.hasher()
+        hasher.update(data)
+        return hasher.hexdigest() == kept.wanted
     return not is_md5(tag) or hashlib.md5(data, usedforsecurity=False).hexdigest() == tag
 
 
-def in_parts(target: int, version: Version, fetch: Fetch, *, digest: bool) -> str | None:
-    """Write an object to an open file, several ranges at once; its SHA-256, if it is wanted."""
+def in_parts(target: int, version: Version, chunks: Chunks, hasher: Hasher | None) -> None:
+    """Write an object to an open file, several ranges at once; ``hasher`` gets its bytes in order, out of the file: so
+    nothing of a range has to stay in memory until those before it are there."""
 
-    def bring(start: int, end: int) -> memoryview:
-        data = fetch(start, end, version)
-        write_with_holes(target, start, data)
-        return data if digest else _NOTHING
+    def bring(start: int, end: int) -> tuple[int, int]:
+        place = start
+        for piece in chunks(start, end, version):
+            write_with_holes(target, place, piece)
+            place += len(piece)
+        return start, end
 
-    found = hashlib.sha256()
-    for data in in_order(version.size, bring, AT_ONCE):
-        found.update(data)
-    return found.hexdigest() if digest else None
+    os.ftruncate(target, version.size)  # what stays a hole is read as zeros
+    buffer = memoryview(bytearray(CHUNK if hasher is not None else 0))
+    for start, end in in_order(Ranges(version.size, LONGEST), bring, AT_ONCE, waiting=AT_ONCE):
+        if hasher is not None:
+            for place in range(start, end, CHUNK):
+                hasher.update(buffer[: os.preadv(target, [buffer[: end - place]], place)])

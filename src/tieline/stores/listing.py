@@ -7,16 +7,13 @@ object ``name/``; the library tells that one without the slash, as if it were an
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import replace
 
 from tieline.stores.base import Stat
 
 MARKER = ".tieline-folder"
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
 """Of what says nothing about its rights."""
-_DIGEST = re.compile(r"\A\d+ \d+ ([0-9a-f]{64})\Z")
 
 
 def folder(key: str) -> Stat:
@@ -83,25 +80,14 @@ def _order(entry: Stat) -> bytes:
     return os.fsencode(f"{entry.key}/" if entry.what == "dir" else entry.key)
 
 
-def kept(entry: Stat, said: str | None) -> Stat:
-    """The file with the time and rights that were kept beside the object (see :func:`keeping`), if any were."""
+def kept(said: str | None) -> tuple[int, int] | None:
+    """The time (ns) and rights that were kept beside an object (see :func:`tieline.stores.digests.keeping`); None where
+    none were, or they are somebody else's words under our name."""
     mtime, _, rest = (said or "").partition(" ")
     mode = rest.partition(" ")[0]
     if not (mtime.isascii() and mtime.isdigit() and mode.isascii() and mode.isdigit()):
-        return entry
+        return None
     try:
-        return replace(entry, mtime_ns=int(mtime), mode=int(mode, 8) & 0o777)
-    except ValueError:  # somebody else's words under our name
-        return entry
-
-
-def kept_digest(said: str | None) -> str | None:
-    """The SHA-256 that was kept beside the object; None where none was."""
-    found = _DIGEST.search(said or "")
-    return found[1] if found else None
-
-
-def keeping(mtime_ns: int, mode: int, sha256: str | None = None) -> str:
-    """What is kept beside an object: the file's time of modification and permission bits, and its digest, where that
-    was known before it was sent."""
-    return f"{mtime_ns} {mode & 0o777:o}{f' {sha256}' if sha256 else ''}"
+        return int(mtime), int(mode, 8) & 0o777
+    except ValueError:
+        return None

@@ -41,22 +41,21 @@ def open_source(local: Path) -> int:
 
 
 def put_here(local: Path, like: Stat, fill: Callable[[int], T]) -> T:
-    """Make a local file by :func:`write_part`, with another's size, time and permission bits."""
+    """Make a local file by :func:`write_part`, with another's time and permission bits."""
 
     def fill_all(target: int) -> T:
         result = fill(target)
-        os.ftruncate(target, like.size)
         os.fchmod(target, like.mode)
         os.utime(target, ns=(like.mtime_ns, like.mtime_ns))
         return result
 
-    with closing(os.open(local.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as folder:
-        return write_part(folder, local.name, 0o600, fill_all)
+    return write_part(None, str(local), 0o600, fill_all)
 
 
-def write_part(folder: int, name: str, mode: int, fill: Callable[[int], T]) -> T:
-    """Write a file beside its place, then rename it there; whatever goes wrong, nothing of it stays."""
-    part = f".tieline-{secrets.token_hex(8)}.part"
+def write_part(folder: int | None, name: str, mode: int, fill: Callable[[int], T]) -> T:
+    """Write a file beside its place, then rename it there; whatever goes wrong, nothing of it stays. ``name``: a path,
+    from the open folder if one is given."""
+    part = f"{name[: name.rfind('/') + 1]}.tieline-{secrets.token_hex(8)}.part"
     descriptor = os.open(part, _CREATE, mode, dir_fd=folder)
     try:
         with closing(descriptor):

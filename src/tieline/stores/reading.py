@@ -5,13 +5,19 @@ came from.
 from __future__ import annotations
 
 import io
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
+
+R = TypeVar("R")
 
 PART = 8 * 1024 * 1024
 """Bytes that are asked for, or sent, at once: a request must end within its time on a slow line, too."""
+ENOUGH = 5.0
+"""Seconds that a range is to take, where the longest does not take less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +58,40 @@ class ObjectReader(io.RawIOBase):
         return count
 
 
-def ranges(size: int) -> Iterator[tuple[int, int]]:
-    """The ranges that an object of this size is fetched in."""
-    return ((start, min(start + PART, size)) for start in range(0, size, PART))
+class Ranges:
+    """The ranges that an object is fetched in: each about as long as what comes in a few seconds, and at most
+    ``longest`` bytes."""
+
+    def __init__(self, size: int, longest: int = PART) -> None:
+        self._size, self._longest = size, longest
+        self._next, self._length = 0, PART
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        while (start := self._next) < self._size:
+            self._next = min(start + self._length, self._size)
+            yield start, self._next
+
+    def took(self, length: int, seconds: float) -> None:
+        """A range of so many bytes took so long."""
+        self._length = round(min(max(PART, length / max(seconds, 0.001) * ENOUGH), self._longest))
 
 
-def in_order(size: int, fetch: Callable[[int, int], memoryview], at_once: int) -> Iterator[memoryview]:
-    """What ``fetch`` gives for each range of an object, in order; so many are asked for at the same time."""
+def in_order(ranges: Ranges, fetch: Callable[[int, int], R], at_once: int, waiting: int = 0) -> Iterator[R]:
+    """What ``fetch`` gives for each range of an object, in order; so many are asked for at the same time, and so many
+    others may wait for their turn."""
+
+    def timed(start: int, end: int) -> R:
+        began = time.monotonic()
+        result = fetch(start, end)
+        ranges.took(end - start, time.monotonic() - began)
+        return result
+
     pool = ThreadPoolExecutor(at_once, thread_name_prefix="tieline-fetch")
-    asked: deque[Future[memoryview]] = deque()
+    asked: deque[Future[R]] = deque()
     try:
-        for start, end in ranges(size):
-            asked.append(pool.submit(fetch, start, end))
-            if len(asked) > at_once:
+        for start, end in ranges:
+            asked.append(pool.submit(timed, start, end))
+            if len(asked) > at_once + waiting:
                 yield asked.popleft().result()
         while asked:
             yield asked.popleft().result()

@@ -23,13 +23,14 @@ import obstore
 
 from tieline.stores.base import StoreTrouble, Why, shown
 from tieline.stores.copying import CHUNK, write_all
+from tieline.stores.digests import Digests, Hasher
 from tieline.stores.reading import PART
 
 if TYPE_CHECKING:
     from tieline.stores.clients import Client
 
 AT_ONCE = 4
-"""Parts of one object that are sent or fetched at the same time."""
+"""Parts of one object that are sent at the same time."""
 MOST_PARTS = 9_000  # S3 takes 10,000
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -39,12 +40,17 @@ class Unlike(Exception):
 
 
 class Sent:
-    """Chunks on their way: how many bytes they were, and their digest."""
+    """Chunks on their way: how many bytes they were, and their digest. ``known``: what they are to be, if that is
+    known; it says which digest is made."""
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = chunks
-        self._digest = hashlib.sha256()
+    def __init__(self, chunks: Iterable[bytes], known: Digests | None = None) -> None:
+        self._chunks, self._known = chunks, known
+        self._digest = self.hasher()
         self.size = 0
+
+    def hasher(self) -> Hasher:
+        """An empty one of the kind that is made."""
+        return self._known.hasher() if self._known is not None else hashlib.sha256()
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._chunks:
@@ -54,9 +60,16 @@ class Sent:
                 yield chunk
 
     @property
-    def sha256(self) -> str:
+    def digest(self) -> str:
         """In hex, of what was sent."""
         return self._digest.hexdigest()
+
+    @property
+    def sha256(self) -> str | None:
+        """The SHA-256 of what was sent; None where it was not what it was to be."""
+        if self._known is None:
+            return self.digest
+        return self._known.sha256 if self.digest == self._known.wanted else None
 
 
 @dataclass(slots=True)
@@ -80,7 +93,7 @@ class Sender:
         if self.checks and not (self._tags_tell and is_md5(said)):
             self._has_size(name, len(data))
             return
-        self._has_contents(name, sha256)
+        self._has_contents(name, hashlib.sha256(), sha256)
         self._tags_tell = self._tags_tell and not is_md5(said)
 
     def parts(self, name: str, sent: Sent, size: int, kept: dict[str, str]) -> None:
@@ -93,19 +106,18 @@ class Sender:
         if self.checks:
             self._has_size(name, sent.size)
         else:
-            self._has_contents(name, sent.sha256)
+            self._has_contents(name, sent.hasher(), sent.digest)
 
     def _has_size(self, name: str, size: int) -> None:
         found = obstore.head(self.client, name)["size"]
         if found != size:
             raise Unlike(f"{size} bytes were sent, and the server has {found}")
 
-    def _has_contents(self, name: str, sha256: str) -> None:
-        digest = hashlib.sha256()
+    def _has_contents(self, name: str, digest: Hasher, wanted: str) -> None:
         with self.read(name) as stream:
             while data := stream.read(CHUNK):
                 digest.update(data)
-        if digest.hexdigest() != sha256:
+        if digest.hexdigest() != wanted:
             raise Unlike("what the server has is not what was sent")
 
 
@@ -145,6 +157,13 @@ def _read(source: int, size: int, position: int, local: Path) -> bytes:
         raise StoreTrouble(
             Why.SOURCE, f"cannot read {shown(str(local))!r} to save it: {error.strerror}", "check the disk"
         ) from error
+
+
+def write_whole(target: int, data: memoryview) -> None:
+    """Write all of an empty file."""
+    write_with_holes(target, 0, data)
+    if data and not data[-1]:  # its end may be a hole
+        os.ftruncate(target, len(data))
 
 
 def write_with_holes(target: int, start: int, data: bytes | memoryview) -> None:

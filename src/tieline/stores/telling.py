@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,14 +21,15 @@ class Teller:
     opened: Opened
 
     @contextmanager
-    def told(self, doing: str, what: str, name: str = "") -> Iterator[None]:
+    def told(self, doing: str, of: Callable[[], tuple[str, str]]) -> Iterator[None]:
         """Tell what the library raises as a :class:`StoreTrouble`: "cannot <doing> <what>: …". Nothing of its own words
-        is in it. ``name``: of the object, where it is about one."""
+        is in it. ``of``: what it is about, as people call it, and the name of the object, where it is about one."""
         try:
             yield
         except Unlike as error:
-            raise _damaged(doing, what, error) from None
+            raise _damaged(doing, of()[0], error) from None
         except (obstore.exceptions.BaseError, FileNotFoundError, UnicodeError) as error:
+            what, name = of()
             better = self._asked_again(error, name)
             if self.opened.renew is not None and answers.has_ended(better):
                 self.opened.renew()  # so that whoever tries again has a new login
@@ -36,7 +37,7 @@ class Teller:
         except ValueError as error:
             if "Could not parse path" not in str(error) and "parsing Path" not in str(error):
                 raise
-            raise _no_path(doing, what) from None
+            raise _no_path(doing, of()[0]) from None
 
     def _asked_again(self, error: Exception, name: str) -> Exception:
         """A refusal of a HEAD has no words: the same asked as a GET, to learn why."""
@@ -52,7 +53,7 @@ class Teller:
 
 def _damaged(doing: str, what: str, error: Unlike) -> StoreTrouble:
     return StoreTrouble(
-        Why.BROKEN,
+        Why.DAMAGED,
         f"cannot {doing} {what}: {error}",
         "try again; if that does not help, something on the way to the server, or there, changes what passes",
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tieline.engines.process.folders import BINDINGS, ROOT, host_place, remove_tree
+from tieline.engines.folders import BINDINGS, ROOT, host_place, remove_tree
 from tieline.errors import Code, StepFailed
 from tieline.model.binding import ClaimSource, HostPathSource, Mount, ResourceSource
 from tieline.model.plan import Layout, Plan

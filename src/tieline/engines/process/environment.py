@@ -11,8 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Protocol
 
-from tieline.engines.process.folders import temporary_path
-from tieline.engines.process.programs import MARKER
+from tieline.engines.variables import MARKER, own_variables
 from tieline.model.binding import Text, Value, Variable, WholeResource
 from tieline.model.plan import Plan, Program
 
@@ -40,23 +39,6 @@ class Values(Protocol):
 def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
     """What a job gets of the user's own environment."""
     return {name: value for name, value in environ.items() if name.upper() in PASSED or name.startswith("LC_")}
-
-
-def own_variables(plan: Plan, attempt: int) -> dict[str, str]:
-    """``TIELINE_*`` and the places of things."""
-    layout = plan.layout
-    return {
-        MARKER: plan.run.uuid,
-        "TIELINE_RUN_NAME": plan.run.name,
-        "TIELINE_PROJECT": plan.run.project,
-        "TIELINE_NAMESPACE": plan.run.namespace,
-        "TIELINE_ATTEMPT": str(attempt),
-        "TIELINE_OUTPUTS": layout.outputs_path,
-        "TIELINE_ARTIFACTS": layout.artifacts_path,
-        "SERVICE_BINDING_ROOT": layout.binding_root,
-        "TMPDIR": temporary_path(layout),
-        "PYTHONUNBUFFERED": "1",
-    }
 
 
 def environment(

@@ -2,7 +2,7 @@
 
 With it a catalog's mount paths are true. What a step of Tieline's own writes outside of the run's folder, and what else
 is made for the job (an empty folder, files of a secret), is in ``context/root/<path>`` on this machine
-(:func:`~tieline.engines.process.folders.host_place`), and appears at ``<path>``. The job does not see ``context/root``
+(:func:`~tieline.engines.folders.host_place`), and appears at ``<path>``. The job does not see ``context/root``
 itself, so it cannot redirect what Tieline writes there.
 """
 
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from tieline.engines.folders import Attempt, host_place, root_path
 from tieline.engines.process import guard
-from tieline.engines.process.folders import Attempt, host_place, root_path
 from tieline.engines.process.programs import BUBBLEWRAP
 from tieline.engines.process.sandbox import FLAGS, Appears, CannotMount, Sandbox, is_inside
 from tieline.errors import Code, StepFailed

@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from tieline.engines.process import guard
-from tieline.engines.process.programs import GUARD_MARKER, MARKER
+from tieline.engines.process.programs import GUARD_MARKER
+from tieline.engines.variables import MARKER
 
 LOOKS = 2
 """So many looks in a row must find nothing: a process that forks and ends during one look is not seen by it."""

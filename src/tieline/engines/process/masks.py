@@ -11,7 +11,7 @@ import hmac
 import os
 from contextlib import suppress
 
-from tieline.engines.process.folders import Attempt
+from tieline.engines.folders import Attempt
 from tieline.secrets.redactor import Masker
 
 _SALT = 16

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tieline.engines.process.folders import RunFolder
+from tieline.engines.folders import RunFolder
 from tieline.errors import Code, RecordError
 from tieline.model.access import ObjectStore, Volume
 from tieline.model.catalog import SecretSourceForm

@@ -1,38 +1,17 @@
-"""From how a program or step ended to how the run did: the one place that words it. Pure."""
+"""From how a program of this machine ended to how the run did, and whether it is tried again. Pure."""
 
 from __future__ import annotations
 
 import signal
 from dataclasses import replace
 
+from tieline.engines.outcomes import ended_for, supervisor_died
 from tieline.engines.process.programs import Ended
-from tieline.errors import Code, TielineError
+from tieline.errors import Code
 from tieline.model.plan import Plan
 from tieline.model.run import Outcome, Status
 
-TIMEOUT_EXIT = 124
 NOT_RETRIED = "the tieline process died before it could try again"
-
-
-def stopped(message: str = "", exit_code: int | None = None) -> Outcome:
-    """Somebody asked for it."""
-    return Outcome(Status.STOPPED, Code.STOPPED, message or "stopped on request", exit_code)
-
-
-def timed_out(plan: Plan) -> Outcome:
-    return Outcome(Status.FAILED, Code.TIMEOUT, f"ended after its timeout of {plan.ending.timeout} s", TIMEOUT_EXIT)
-
-
-def ended_for(why: Code, plan: Plan, exit_code: int | None = None) -> Outcome:
-    """It was ended from outside: a stop, or its time was over."""
-    return timed_out(plan) if why is Code.TIMEOUT else stopped("", exit_code)
-
-
-def after_error(error: TielineError) -> Outcome:
-    """A step of Tieline's own failed."""
-    problem = error.problems[0]
-    text = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
-    return Outcome(Status.FAILED, problem.code, text)
 
 
 def after_end(ended: Ended, plan: Plan, why: Code | None, *, step: str = "") -> Outcome:
@@ -59,10 +38,6 @@ def _signal_words(ended: Ended) -> str:
         return f"SIGKILL, because {ended.error}"
     name = next((known.name for known in signal.Signals if known == ended.signal), f"signal {ended.signal}")
     return f"{name} (out of memory?)" if ended.signal == signal.SIGKILL else name
-
-
-def supervisor_died(detail: str) -> Outcome:
-    return Outcome(Status.FAILED, Code.SUPERVISOR_DIED, f"the tieline process that ran it died; {detail}")
 
 
 def may_retry(outcome: Outcome, attempt: int, plan: Plan) -> bool:

@@ -7,17 +7,16 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from tieline.engines.folders import RunFolder
 from tieline.engines.process.environment import environment
-from tieline.engines.process.folders import RunFolder
 from tieline.engines.process.isolation import obstacle
+from tieline.engines.unasked import bucket_problems, missing_files, read_only_store
 from tieline.errors import Code, Place, Problem, Refused
 from tieline.model.access import ObjectStore, Volume
 from tieline.model.binding import HostPathSource, Text, Value, WholeResource
-from tieline.model.plan import CloneStep, FetchStep, Plan, ProgramStep, TakeStep
+from tieline.model.plan import CloneStep, FetchStep, Plan, ProgramStep
 from tieline.secrets.preflight import collisions, missing
 from tieline.secrets.sources import Sources
-from tieline.stores.base import StoreTrouble
-from tieline.stores.opening import check_bucket
 
 
 def preflight(plan: Plan, environ: Mapping[str, str], sources: Sources) -> list[Problem]:
@@ -44,30 +43,29 @@ def _folders(plan: Plan) -> Iterable[Problem]:
         for mount in binding.mounts:
             if isinstance(mount.source, HostPathSource) and not os.path.isdir(mount.source.path):
                 yield _missing(f"connections[{binding.connection}]", mount.source.path)
+    yield from missing_files(plan)
     for step in plan.steps:
-        if isinstance(step, TakeStep) and not os.path.lexists(step.source):
-            yield _missing("mount", step.source)
         if not isinstance(step, FetchStep):
             continue
         if isinstance(step.source, ObjectStore):
-            yield from _bucket(step.source, f"init[{step.name}]")
+            yield from bucket_problems(step.source, f"init[{step.name}]")
         elif step.source.host_path and not os.path.isdir(step.source.host_path):
             yield _missing(f"init[{step.name}]", step.source.host_path)
 
 
 def _missing(where: str, path: str) -> Problem:
-    what = "is no folder" if os.path.exists(path) and where != "mount" else "is not there"
+    what = "is no folder" if os.path.exists(path) else "is not there"
     return _problem(Code.PATH_MISSING, where, f"{path} {what} on this machine", "make it, or correct the path")
 
 
 def _store(plan: Plan) -> Iterable[Problem]:
     access, where = plan.store.access, f"artifactsStore[{plan.store.connection}]"
     if not isinstance(access, Volume):
-        yield from _bucket(access, where)
+        yield from bucket_problems(access, where)
         return
     path = access.host_path or plan.layout.claim_path(access.claim or "")
     if access.read_only:
-        yield _problem(Code.STORE_FAILED, where, "it is readOnly", "outputs and logs have to be written there")
+        yield read_only_store(where)
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -77,15 +75,6 @@ def _store(plan: Plan) -> Iterable[Problem]:
         return
     if not os.access(path, os.W_OK | os.X_OK):
         yield _problem(Code.STORE_FAILED, where, f"{path} cannot be written", "correct its rights")
-
-
-def _bucket(access: ObjectStore, where: str) -> Iterable[Problem]:
-    """What can be known of a bucket without asking it; that its secret is there is looked at with all others."""
-    try:
-        check_bucket(access)
-    except StoreTrouble as error:
-        problem = error.problems[0]
-        yield _problem(problem.code, where, problem.message, problem.hint)
 
 
 class _Known:

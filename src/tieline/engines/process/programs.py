@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tieline.engines.process import guard
+from tieline.engines.variables import MARKER
 
-MARKER = "TIELINE_RUN_UUID"
 GUARD_MARKER = "TIELINE_GUARD"
 BUBBLEWRAP = "bwrap"
 LOADER = "LD_LIBRARY_PATH"

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 
+from tieline.engines.folders import RunFolder
 from tieline.engines.process import guard
-from tieline.engines.process.folders import RunFolder
 from tieline.engines.process.tidying import sweep_expired
 from tieline.errors import Code, RecordError
 from tieline.model.run import Outcome, Run, Status

@@ -10,10 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tieline.engines.base import Listener, Silent
+from tieline.engines.folders import Attempt, RunFolder, remove_tree
+from tieline.engines.outcomes import ended_for, stopped, supervisor_died
+from tieline.engines.owning import owned
 from tieline.engines.process.bound import remove_unknown
-from tieline.engines.process.folders import Attempt, RunFolder, remove_tree
 from tieline.engines.process.leftovers import sweep
-from tieline.engines.process.outcomes import after_end, ended_for, may_retry, not_retried, stopped, supervisor_died
+from tieline.engines.process.outcomes import after_end, may_retry, not_retried
 from tieline.engines.process.programs import read_exit
 from tieline.engines.process.recording import forget, noted
 from tieline.engines.process.saving import save_afterwards
@@ -49,17 +51,8 @@ def recover(record: Record, runs: Path, listener: Listener | None = None) -> lis
 
 def recover_one(record: Record, folder: RunFolder, uuid: str, listener: Listener) -> Run | None:
     """End one run if nobody owns it; None where somebody does, or where it has ended meanwhile."""
-    folder.create()
-    lock = RunLock.try_acquire(folder.lock)
-    if lock is None:
-        return None
-    with lock:
-        try:
-            run = record.get(uuid)
-        except NotFound:  # removed meanwhile, and its folder was made again just now
-            folder.remove()
-            return None
-        return None if run.status.is_final else _finish(record, folder, run, listener)
+    with owned(record, folder, uuid) as run:
+        return None if run is None or run.status.is_final else _finish(record, folder, run, listener)
 
 
 def _finish(record: Record, folder: RunFolder, run: Run, listener: Listener) -> Run:

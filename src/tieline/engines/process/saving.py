@@ -6,13 +6,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from tieline.engines.base import Listener, Silent
-from tieline.engines.process.folders import Attempt, make_readable
+from tieline.engines.base import Listener, Silent, program_names
+from tieline.engines.folders import Attempt, make_readable
 from tieline.engines.process.masks import tell_masks
 from tieline.engines.process.opening import open_artifacts, resolver_of
 from tieline.errors import Code, StepFailed, TielineError
 from tieline.model.access import ObjectStore
-from tieline.model.plan import Plan, ProgramStep
+from tieline.model.plan import Plan
 from tieline.model.run import Outcome, Status
 from tieline.secrets.masking import masker_of
 from tieline.secrets.resolve import Resolver
@@ -22,12 +22,6 @@ from tieline.steps.retrying import LASTING, Patience
 from tieline.steps.spools import Spool
 
 ABANDONING = 5.0
-
-
-def program_names(plan: Plan) -> list[str]:
-    """The programs of a run, by the names of their logs, in the order in which they start."""
-    inits = [f"init-{step.program.name}" for step in plan.steps if isinstance(step, ProgramStep)]
-    return [*inits, *(f"sidecar-{program.name}" for program in plan.sidecars), "main"]
 
 
 def open_collector(

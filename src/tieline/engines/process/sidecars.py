@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 
-from tieline.engines.base import Listener
+from tieline.engines.base import SIDECARS_GRACE, Listener
 from tieline.engines.process.programs import Guarded
-
-LONGEST_GRACE = 5.0
 
 
 class Sidecars:
@@ -33,7 +31,7 @@ class Sidecars:
         """TERM to all, and KILL to those that have not ended after the grace."""
         for program in self._running:
             program.terminate()
-        until = time.monotonic() + min(grace, LONGEST_GRACE)
+        until = time.monotonic() + min(grace, SIDECARS_GRACE)
         for program in self._running:
             if program.wait(max(0.0, until - time.monotonic())) is None:
                 program.kill()

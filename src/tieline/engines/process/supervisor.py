@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tieline.engines.base import Controls, Listener
+from tieline.engines.carrying import StepRunner
+from tieline.engines.folders import Attempt, RunFolder, remove_tree
+from tieline.engines.outcomes import after_error, ended_for, stopped, timed_out
 from tieline.engines.process import environment as env_module
 from tieline.engines.process.bound import write_bound, write_made_files
-from tieline.engines.process.carrying import StepRunner
-from tieline.engines.process.folders import Attempt, RunFolder, remove_tree
+from tieline.engines.process.carrying import Machine
 from tieline.engines.process.isolation import arguments_for
 from tieline.engines.process.leftovers import sweep
 from tieline.engines.process.limits import TICK, Limits, watch
-from tieline.engines.process.outcomes import after_end, after_error, ended_for, may_retry, stopped, timed_out
+from tieline.engines.process.outcomes import after_end, may_retry
 from tieline.engines.process.programs import Guarded
 from tieline.engines.process.recording import PATIENCE, SOON, Note, forget, recorded
 from tieline.engines.process.saving import abandon, save_all, start_collector
@@ -158,7 +160,8 @@ class Supervisor:
         return outcome
 
     def _carry_out(self, attempt: Attempt, number: int) -> Outcome:
-        runner = StepRunner(self.plan, self.listener, self.values, self.folder, self.home / KNOWN_HOSTS)
+        ground = Machine(self.plan, self.values, self.folder, self.home / KNOWN_HOSTS)
+        runner = StepRunner(self.plan, self.listener, self.values, ground)
         write_bound(self.plan, self.values)
         for step in self.plan.steps:
             self.listener.step(step, "begins", "")

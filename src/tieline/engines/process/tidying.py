@@ -6,8 +6,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from tieline.engines.process.bound import remove_bound
-from tieline.engines.process.folders import EXPIRES, TRASH, RunFolder, remove_tree
+from tieline.engines.folders import EXPIRES, TRASH, RunFolder, remove_tree
 from tieline.errors import Code
 from tieline.model.plan import Plan
 from tieline.model.run import Outcome
@@ -18,8 +17,10 @@ def tidy(folder: RunFolder, plan: Plan, final: Outcome) -> Path | None:
     Files with secrets go in any case.
 
     Before the end is recorded: a process that is killed afterwards leaves nothing behind but trash. Where that is, for
-    :func:`~tieline.engines.process.folders.remove_tree`, which may take its time.
+    :func:`~tieline.engines.folders.remove_tree`, which may take its time.
     """
+    from tieline.engines.process.bound import remove_bound  # late: every command sweeps, and few end a run
+
     remove_bound(plan)
     if final.reason == Code.OUTPUTS_NOT_SAVED:
         return None

@@ -76,7 +76,7 @@ class Records:
         try:
             os.symlink(name, entry)
         except FileExistsError:
-            if os.readlink(entry) != name:
+            if self.find(object_id) != name:  # none any more where it was pruned meanwhile
                 _replace(entry, lambda part: os.symlink(name, part))
 
     def _entry(self, object_id: str) -> str:

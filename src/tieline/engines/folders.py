@@ -1,4 +1,4 @@
-"""Where the process engine keeps a run on this machine, and what each file is for.
+"""Where Tieline keeps a run on this machine, whatever engine carries it out, and what each file is for.
 
 ``<home>/runs/<uuid>/``: ``lock`` (who owns the run), ``stop`` (a stop was asked for), ``supervisor.log`` (detached
 only), ``ended.json`` (while it runs: room for how it ended), ``context/`` (what the job sees; new for each attempt),
@@ -11,12 +11,11 @@ not removed yet): in folders of their own, so that looking for them does not cos
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tieline.model.plan import InputsCache, Layout
+from tieline.model.plan import Layout
 
 EXPIRES, TRASH = ".expires", ".trash"
 BINDINGS, ROOT = "bindings", "root"
@@ -135,32 +134,6 @@ class Attempt:
             self.masks.unlink(missing_ok=True)
 
 
-def layout_of(
-    folder: RunFolder,
-    uuid: str,
-    claims: Mapping[str, str],
-    claims_root: Path,
-    *,
-    isolated: bool = False,
-    hidden: Iterable[str] = (),
-    inputs_cache: InputsCache | None = None,
-) -> Layout:
-    """The paths of a run, as its processes see them; the same for every attempt. ``hidden``: if it is isolated."""
-    context = folder.context
-    return Layout(
-        context_path=str(context),
-        artifacts_path=str(context / "artifacts"),
-        outputs_path=str(context / "artifacts" / uuid / "outputs"),
-        work_path=str(context / "work"),
-        binding_root=str(context / BINDINGS),
-        claims=dict(claims),
-        claims_root=str(claims_root),
-        real_mounts=isolated,
-        hidden=tuple(hidden) if isolated else (),
-        inputs_cache=inputs_cache,
-    )
-
-
 def host_place(path: str, layout: Layout) -> Path:
     """Where on this machine something is that the job finds at an absolute path: in the run's own folder, always."""
     own = path == layout.context_path or path.startswith(f"{layout.context_path}/")
@@ -169,7 +142,7 @@ def host_place(path: str, layout: Layout) -> Path:
 
 def temporary_path(layout: Layout) -> str:
     """``TMPDIR`` of the job."""
-    return str(Path(layout.context_path, "tmp"))
+    return f"{layout.context_path}/tmp"  # noqa: S108  (below the run's own folder)
 
 
 def root_path(layout: Layout) -> str:

