@@ -42,7 +42,10 @@ def figure(record_property: Callable[[str, object], None]) -> Callable[[str], No
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The figures; they come with the reports, whichever process has made them."""
+    """First tries of what was tried again, and the figures: they come with the reports, whichever process made them."""
+    for report in terminalreporter.stats.get("rerun", ()):  # a second try hides nothing of the first
+        terminalreporter.section(f"tried a second time: {report.nodeid}")
+        terminalreporter.line(report.longreprtext)
     reports = [one for outcome in ("passed", "failed") for one in terminalreporter.stats.get(outcome, ())]
     told = [
         f"{report.nodeid.rpartition('::')[2]}: {text}"

@@ -196,8 +196,8 @@ def test_a_command_that_is_killed_leaves_nothing(far: Far, tmp_path: Path) -> No
     assert len(left) == 1, "that of the command that was killed"
     soon = {"spec": {"ttlSecondsAfterFinished": 1}}  # not the minute that it has
     far.there.ns.admin.patch(JOBS, far.there.ns.name, left[0]["name"], soon)
+    eventually(lambda: far.there.ns.admin.get(JOBS, far.there.ns.name, left[0]["name"]) is None, patience=60)
     eventually(lambda: far.pods() == [], patience=60)
-    assert far.there.ns.admin.get(JOBS, far.there.ns.name, left[0]["name"]) is None
     assert (tmp_path / "got" / "big.bin").read_bytes() == (far.outputs / "big.bin").read_bytes()
 
 

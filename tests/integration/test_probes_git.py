@@ -134,7 +134,7 @@ def test_a_redirect_is_followed_on_the_same_server_only(server: GitHttp, root: P
 def test_a_server_that_hangs(server: GitHttp) -> None:
     started = time.monotonic()
     report = asked(server.repository("hang/code.git"), RIGHT, HASTY)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 20
     assert "no answer within 1 s" in failure(report).detail
 
 

@@ -117,7 +117,7 @@ def test_an_answer_without_end_is_read_so_far_and_no_further(server: Https) -> N
 def test_a_server_that_never_ends_does_not_hang_the_test(server: Https, path: str) -> None:
     started = time.monotonic()
     report = asked(server, path, limits=HASTY)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 20
     assert marks(report) == "PP-F----"
     assert "no answer within 1 s" in failure(report).detail
 

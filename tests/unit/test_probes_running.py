@@ -85,7 +85,7 @@ def test_an_operation_that_hangs_is_left_behind_and_nothing_more_is_asked() -> N
     family = Scripted(authenticate=lambda: str(stop.wait(30)))
     started = time.monotonic()
     report = run(family)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
     stop.set()
     assert marks(report) == "PPPF----"
     assert "no answer within 0.3 s" in report.of(Operation.AUTHENTICATE).detail
@@ -114,7 +114,7 @@ def test_a_family_that_cannot_be_closed_is_left_behind_too(monkeypatch: pytest.M
 
     started = time.monotonic()
     assert marks(run(Stuck())) == "PPPPPPPP"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
     stop.set()
 
 
