@@ -160,6 +160,8 @@ def test_what_others_left_is_seen_to_beside_it(there: There) -> None:
     assert left.stdout.readline() == b"begun\n"
     os.kill(left.pid, signal.SIGKILL)
     left.communicate()
+    job = object_name(detached)
+    eventually(lambda: (there.ns.admin.get(JOBS, there.ns.name, job) or {}).get("status", {}).get("succeeded"))
     out, err = there.run(there.job("sleep 4; echo done"))
     assert out == "done\n"
     assert "ended a run whose tieline process had died" in err
