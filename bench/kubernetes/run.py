@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,7 @@ import peers  # noqa: E402
 import pytest  # noqa: E402
 from costs import cost, warm  # noqa: E402
 from flight import watched  # noqa: E402
-from starting import by_hand, ours  # noqa: E402
+from starting import by_hand, ours, settle  # noqa: E402
 from world import World, world  # noqa: E402
 
 from tieline.engines.kubernetes.api import Api  # noqa: E402
@@ -78,9 +79,11 @@ def measure_starts(there: World, api: Api, rounds: int) -> Samples:
         ("inputs, warm", lambda: warm(there, api, "inputs")),
     ]
     samples: Samples = defaultdict(list)
+    chance = random.Random(rounds)
     for number in range(rounds + 1):
         for name, step in reversed(steps) if number % 2 else steps:
             told(f"round {number} of {rounds}: {name}")
+            settle(there, api, chance)
             seconds = step()
             if number:
                 samples[name].append(seconds)
@@ -159,7 +162,7 @@ def told(text: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
     load = os.getloadavg()
     with world() as there:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from world import FIRST, KEYS, LOGIN, PRINT, World
 from tieline.engines.kubernetes.api import JOBS, PODS, Api
 
 PATIENCE = 120.0
+QUIET = 3.0
+"""Seconds between two measures."""
 _LINE = re.compile(rf"{FIRST} (\d+\.\d+)".encode())
 FETCH = """\
 import obstore, os, sys
@@ -68,6 +71,26 @@ def by_hand(world: World, api: Api, *, with_inputs: bool = False, with_volume: b
             return float(found[1]) - began
         time.sleep(0.25)
     raise Missed(f"the Job {name} did not end")
+
+
+def settle(world: World, api: Api, chance: random.Random) -> None:
+    """Wait until the node is done with what was measured before: no pod that runs or is being removed.
+
+    Then for some seconds: a kubelet of 1.20 asks the API server five times a second, and ten times at once, so each pod
+    delays the next. They differ: it looks once a second whether an init container has ended, so who would begin at
+    always the same point of its second would measure that.
+    """
+    until = time.monotonic() + PATIENCE
+    while any(map(_is_busy, api.list(PODS, world.space.name)["items"])):
+        if time.monotonic() > until:
+            raise Missed("the node is not done with the pods that were measured before")
+        time.sleep(0.25)
+    time.sleep(QUIET + chance.random())
+
+
+def _is_busy(pod: dict[str, Any]) -> bool:
+    ended = pod["status"].get("phase") in ("Succeeded", "Failed")
+    return not ended or "deletionTimestamp" in pod["metadata"]
 
 
 def _written(world: World, name: str, *, with_inputs: bool, with_volume: bool) -> dict[str, Any]:
