@@ -6,12 +6,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check --no-input
 PYTEST := $(BIN)/python -m pytest
-# Most tests wait for programs that they have started: three for two cores. Those of a cluster wait still more: as many
-# of them go on beside the others, and what they say comes after. A test that fails is tried a second time, for what
-# else goes on at that moment may have been the reason; what its first try said is printed ("tried a second time").
-WORKERS ?= $(shell echo $$((3 * $$(nproc 2>/dev/null || echo 2) / 2)))
-CLUSTER := --reruns 1 -rfEs -m cluster tests/contract tests/integration
-CLUSTER_SAID := .make/cluster-tests.txt
+# Tests wait for programs that they have started: two for each core; and those of a cluster, which wait for its pods, come
+# after them, more at once. A test that fails is tried a second time, for what else went on at that moment may have been
+# the reason; what its first try said is printed ("tried a second time").
+CORES := $(shell nproc 2>/dev/null || echo 2)
+WORKERS ?= $(shell echo $$((2 * $(CORES))))
+CLUSTER_WORKERS ?= $(shell echo $$((7 * $(CORES) / 2)))
+TESTS := $(PYTEST) --dist worksteal --reruns 1
 
 # The tests start thousands of commands: each would compile all of Tieline again where Python is told to keep nothing.
 export PYTHONDONTWRITEBYTECODE :=
@@ -26,10 +27,9 @@ run: .make/tieline  ## Set up, run the main job (examples/penguins), and say wha
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/penguins/run
 
 test: .make/dev  ## All tests
-	@$(PYTEST) -n $(WORKERS) --dist worksteal $(CLUSTER) >$(CLUSTER_SAID) 2>&1 & cluster=$$!; \
-	trap "kill -INT $$cluster" INT TERM; failed=0; \
-	$(PYTEST) -n $(WORKERS) --dist worksteal --reruns 1 -m "not cluster" || failed=1; \
-	wait $$cluster || failed=1; cat $(CLUSTER_SAID); exit $$failed
+	@failed=0; \
+	$(TESTS) -n $(WORKERS) -m "not cluster" || failed=1; \
+	$(TESTS) -n $(CLUSTER_WORKERS) -rfEs -m cluster tests/contract tests/integration || failed=1; exit $$failed
 
 check: .make/dev  ## Style, types, and the rules of the house (.importlinter)
 	$(BIN)/ruff check . examples/penguins/prepare

@@ -58,7 +58,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a cluster: it waits more than it works, and runs beside the others (``make test``)."""
+    """Mark what needs a cluster: it waits more than it works, so many go on at once, after all others."""
     for item in items:
         if not isinstance(item, pytest.Function):
             continue
