@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from tieline.engines.kubernetes import layout
+from tieline.engines.kubernetes.inside.api import Api
 from tieline.engines.kubernetes.layout import layout_of
 from tieline.engines.kubernetes.ours import ENDS_SIDECARS
 from tieline.model.plan import Plan
@@ -93,6 +94,20 @@ class Namespace:
         except ApiError:
             return False
         return True
+
+    def api(self, folder: Path) -> Api:
+        """The API as the collector asks it, with a token of the same account; both files are in ``folder``."""
+        from lightkube.models.authentication_v1 import TokenRequestSpec
+        from lightkube.models.meta_v1 import ObjectMeta
+        from lightkube.resources import core_v1
+
+        meta = ObjectMeta(name="default", namespace=self.name)
+        asked = core_v1.ServiceAccountToken(metadata=meta, spec=TokenRequestSpec(audiences=[]))
+        made = self.client.create(asked, "default", namespace=self.name)
+        (folder / "token").write_text(str(made.status.token if made.status else ""))
+        authority = self.client.get(core_v1.ConfigMap, "kube-root-ca.crt", namespace=self.name)
+        (folder / "ca.crt").write_text((authority.data or {})["ca.crt"])
+        return Api(self.host, self.port, folder, self.name)
 
     def pod(self, name: str) -> dict[str, Any]:
         from lightkube.resources.core_v1 import Pod

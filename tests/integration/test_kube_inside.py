@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from secrets_kube import kube
 from servers.kube_image import image_of
 from servers.seaweedfs import ADMIN, Seaweed, seaweedfs
 from servers.wire import wire
+from tieline.engines.kubernetes.inside.pods import PodWatch
+from tieline.engines.kubernetes.inside.reading import LogReader
 from tieline.engines.kubernetes.taking import packed
 
 __all__ = ["kube"]
@@ -183,6 +186,27 @@ def test_no_line_is_lost_or_doubled_when_the_api_server_goes_away(space: Namespa
     assert lines == [b"line %d" % number for number in range(3000)]
     assert message["notes"] == []
     assert message["main"]["exit_code"] == 0
+
+
+def test_a_log_whose_container_is_not_told_to_run_is_read(
+    space: Namespace, image: str, folder: Path, tmp_path: Path
+) -> None:
+    """A kubelet that has much to tell is late with it: it is asked itself, from when the container should run."""
+    trial = Trial(space, plan_of(volume_store(folder)), image)
+    api, late = space.api(tmp_path), threading.Event()
+    watch = PodWatch(api, trial.name, "", "")  # which is not started: nothing is ever told
+    watch.pod = {"status": {"phase": "Pending"}}
+    spool = tmp_path / "spool"
+    reader = LogReader(api, watch, trial.name, "main", spool, lambda: False, late.is_set)
+    reader.start()
+    begun(trial, "echo one; sleep 600 & wait")
+    eventually(lambda: b"one" in space.logs(trial.name, "main"), trial.told)
+    assert not spool.exists(), "it waits to be told"
+    late.set()
+    eventually(lambda: spool.exists() and spool.read_bytes() == b"one\n", trial.told)
+    reader.stop()
+    reader.join(10)
+    assert reader.notes == []
 
 
 def test_a_pod_that_is_ended_is_collected_to_mains_last_word(space: Namespace, image: str, folder: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tieline.engines.kubernetes.inside.access import ALL, give, open_up
+from tieline.engines.kubernetes.inside.collect import begins_last
 from tieline.engines.kubernetes.inside.message import MOST, fitted
 from tieline.engines.kubernetes.inside.order import earlier
 from tieline.engines.kubernetes.inside.pods import before, state_of
@@ -157,6 +158,18 @@ def test_how_a_container_is(state: dict[str, Any], spec: dict[str, Any], wanted:
     status = {"initContainerStatuses": [{"name": "other"}], "containerStatuses": [{"name": "main", "state": state}]}
     found = state_of({"spec": spec, "status": status}, "main")
     assert (found.state, found.finished) == wanted
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        ({}, False),
+        ({"containers": [{"name": "main"}, {"name": "tieline-collector"}]}, True),
+        ({"initContainers": [{"name": "tieline-collector"}], "containers": [{"name": "main"}]}, False),
+    ],
+)
+def test_when_the_collector_begins(spec: dict[str, Any], wanted: bool) -> None:
+    assert begins_last({"spec": spec}) is wanted
 
 
 def test_an_attempt_is_of_one_pod(tmp_path: Path) -> None:

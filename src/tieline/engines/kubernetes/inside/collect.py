@@ -24,7 +24,7 @@ from tieline.engines.kubernetes.inside.places import mounted_masker, read_plan
 from tieline.engines.kubernetes.inside.pods import PodWatch, State
 from tieline.engines.kubernetes.inside.reading import LogReader
 from tieline.engines.kubernetes.inside.saving import Saving, framed, spool_of, the_end
-from tieline.engines.kubernetes.names import MAIN, RUN, container_names
+from tieline.engines.kubernetes.names import COLLECTOR, MAIN, RUN, container_names
 from tieline.engines.kubernetes.others import ENDS_SIDECARS, end_others
 from tieline.errors import Code, Problem, StepFailed, TielineError
 from tieline.model.plan import Plan
@@ -37,6 +37,8 @@ RESERVE = 10.0
 """Of the grace, so much is kept for saving; of a short one, a third."""
 LAST_LINES = 120.0
 """So long is waited for the rest of the logs, when main has ended."""
+TOLD_BY = 2.0
+"""Seconds after which a program's state should have been told."""
 UNNAMED = "the pod goes with what is not saved: give the job more time, or mend the store"
 
 
@@ -53,6 +55,7 @@ class Collecting:
     watch: PodWatch = field(init=False)
     saving: Saving = field(init=False)
     readers: dict[str, LogReader] = field(default_factory=dict)
+    _began: float = field(default_factory=time.monotonic)
     _stopped_at: float | None = None
 
     def __post_init__(self) -> None:
@@ -105,18 +108,24 @@ class Collecting:
 
     def _start_readers(self) -> None:
         """A reader for each program that has begun; when the pod is being ended, for all: no status may be told any
-        more, but the kubelet knows whether there is a log."""
+        more, but the kubelet knows whether there is a log. So where it is told late."""
         containers = container_names(self.plan)
         for name in program_names(self.plan):
             container = containers[name]
             state = self.watch.state(container)
-            may_have_begun = state.state != "waiting" or (self.deadline is not None and not state.is_stuck)
+            is_untold = (self.deadline is not None or self._is_late()) and not state.is_stuck
+            may_have_begun = state.state != "waiting" or is_untold
             if name not in self.readers and may_have_begun:
                 reader = LogReader(
-                    self.api, self.watch, self.pod, container, spool_of(name), lambda: self.stop.is_set()
+                    self.api, self.watch, self.pod, container, spool_of(name), lambda: self.stop.is_set(), self._is_late
                 )
                 self.readers[name] = reader
                 reader.start()
+
+    def _is_late(self) -> bool:
+        """Whether the other programs have begun, though nothing may say so: they begin before the collector, and a
+        kubelet that has much to tell is late (before 1.27 it may ask the API server five times a second)."""
+        return begins_last(self.watch.pod) and time.monotonic() > self._began + TOLD_BY
 
     def _end_others(self) -> None:
         """End the sidecars, where the cluster does not: when main has ended, never because it was given up."""
@@ -161,6 +170,12 @@ class Collecting:
             return collector.finish(left, is_hurried=lambda: self.stop.is_set()), None
         except Exception as error:  # whatever it was: what could not be saved is told
             return None, _not_saved(problem_of(error))
+
+
+def begins_last(pod: Mapping[str, Any]) -> bool:
+    """Whether the collector is one of the pod's containers; as an init container it begins before main."""
+    containers = (pod.get("spec") or {}).get("containers") or ()
+    return any(container.get("name") == COLLECTOR for container in containers)
 
 
 def _not_saved(problem: Problem) -> Problem:

@@ -47,15 +47,23 @@ class LogReader(threading.Thread):
     """Reads one log. ``ended``: all of it is in the spool, or no more can be had; ``notes``: what a person should know;
     ``gaps``: in how many places lines may be missing; ``files``: how often a new log file was begun, at least.
 
-    ``is_terminating``: whether the pod is being ended, so that its state may not be told any more.
+    ``is_terminating``: whether the pod is being ended, so that its state may not be told any more; ``is_late``: whether
+    the container should have begun, so that its state may not be told yet.
     """
 
     def __init__(
-        self, api: Api, watch: PodWatch, pod: str, container: str, spool: Path, is_terminating: Callable[[], bool]
+        self,
+        api: Api,
+        watch: PodWatch,
+        pod: str,
+        container: str,
+        spool: Path,
+        is_terminating: Callable[[], bool],
+        is_late: Callable[[], bool],
     ) -> None:
         super().__init__(name=f"tieline-log-{container}", daemon=True)
         self._api, self._watch, self._pod, self._container = api, watch, pod, container
-        self._spool, self._is_terminating = spool, is_terminating
+        self._spool, self._is_terminating, self._is_late = spool, is_terminating, is_late
         self._log, self._backoff = PodLog(), Backoff(0.2, 5.0)
         self._answer: Answer | None = None
         self._descriptor = -1
@@ -91,7 +99,7 @@ class LogReader(threading.Thread):
 
     def _one_connection(self) -> None:
         state = self._watch.state(self._container)
-        if state.state == "waiting" and not self._is_terminating():
+        if state.state == "waiting" and not self._is_untold(state):
             self.ended = state.finished
             self._watch.wait(self._is_to_be_read, 60.0)
             return
@@ -119,8 +127,13 @@ class LogReader(threading.Thread):
             self._answer = None
 
     def _is_to_be_read(self) -> bool:
-        """Whether the container has begun, or nobody will tell any more: then the kubelet is asked for its log."""
-        return self.is_stopping or self._now.state != "waiting" or self._now.finished or self._is_terminating()
+        """Whether the container has begun, or nobody tells: then the kubelet is asked for its log."""
+        now = self._now
+        return self.is_stopping or now.state != "waiting" or now.finished or self._is_untold(now)
+
+    def _is_untold(self, state: State) -> bool:
+        """Whether a container that waits may have begun nevertheless."""
+        return self._is_terminating() or (self._is_late() and not state.finished)
 
     def _read(self, answer: Answer) -> None:
         """Read an answer to its end."""
@@ -183,7 +196,11 @@ class LogReader(threading.Thread):
                 self._note(f"the end of the log of {self._container} could not be read: {error}")
             self._finish()
             return
-        time.sleep(self._backoff.next())
+        wait = self._backoff.next()
+        if has_begun:
+            time.sleep(wait)
+        else:
+            self._watch.wait(lambda: self.is_stopping or self._now.state != "waiting", wait)
 
     def _lost(self) -> None:
         self._write(self._log.end(time.time_ns(), final=False))
