@@ -168,6 +168,26 @@ def test_an_entry_that_is_pruned_while_it_is_written_again(tmp_path: Path, monke
     assert records.find("12ab") == name
 
 
+def test_what_is_just_being_written_is_not_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the file that it tells of is gone by then."""
+    cache = Cache.open(tmp_path)
+    renaming, names = os.rename, [f"{letter * 64}-1-444" for letter in "ab"]
+
+    def pruned_then(part: str, path: str) -> None:
+        if Path(part).parent != tmp_path:  # the prune's own
+            cache.pruner.prune(0)
+        renaming(part, path)
+
+    cache.records.note("12ab", names[0])
+    monkeypatch.setattr(os, "rename", pruned_then)
+    cache.records.note("12ab", names[1])
+    assert cache.records.find("12ab") == names[1]
+    cache.records.write("34cd", Record(About("c", "n", "a", "p", "dir"), "", [], [("file", names[1], 1)]))
+    monkeypatch.undo()
+    assert cache.records.read("34cd") is not None
+    cache.objects.close()
+
+
 def test_a_killed_fetch_leaves_what_it_had_and_nothing_half(s3: World) -> None:
     wanted = fill(s3, "killed", 300)
     process = started(s3, "victim", ["killed"], None)

@@ -153,3 +153,4 @@ async def _end(server: asyncio.Server) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0.05)  # the lines of those that were just cancelled are closed a turn later

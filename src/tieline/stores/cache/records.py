@@ -21,6 +21,8 @@ from pathlib import Path
 from tieline.stores.cache.objects import NAME
 
 VERSION = 1
+PART = ".part"
+"""What the name of a file ends with while it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,9 @@ class Records:
         return f"{self._index}/{object_id[:2]}/{object_id}"
 
     def entries(self) -> Iterator[tuple[str, str]]:
-        """All of the index: each entry's path, and the name that it says."""
+        """All of the index: each entry's path, and the name that it says. What is just being written is none yet."""
         for folder in os.listdir(self._index):
-            for name in os.listdir(self._index / folder):
+            for name in _whole(self._index / folder):
                 path = f"{self._index}/{folder}/{name}"
                 with suppress(FileNotFoundError):  # removed meanwhile
                     yield path, os.readlink(path)
@@ -115,7 +117,7 @@ class Records:
 
     def all(self) -> Iterator[tuple[Path, Record, int]]:
         """Every record: where it is, what it says, and when it was used last, in nanoseconds since the epoch."""
-        for name in os.listdir(self._inputs):
+        for name in _whole(self._inputs):
             path = self._inputs / name
             with suppress(FileNotFoundError):  # removed meanwhile
                 record = _read(path)
@@ -124,8 +126,13 @@ class Records:
 
     def parts(self) -> Iterator[Path]:
         """What writers that were killed left."""
-        yield from self._inputs.glob("*.part")
-        yield from self._index.glob("*/*.part")
+        yield from self._inputs.glob(f"*{PART}")
+        yield from self._index.glob(f"*/*{PART}")
+
+
+def _whole(folder: Path) -> Iterator[str]:
+    """The names in a folder, but for what somebody is writing: who took that away would fail them."""
+    return (name for name in os.listdir(folder) if not name.endswith(PART))
 
 
 def _read(path: Path) -> Record | None:
@@ -146,7 +153,7 @@ def _read(path: Path) -> Record | None:
 
 
 def _replace(path: str, make: Callable[[str], None]) -> None:
-    part = f"{path}.{secrets.token_hex(4)}.part"
+    part = f"{path}.{secrets.token_hex(4)}{PART}"
     try:
         make(part)
         os.rename(part, path)
