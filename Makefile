@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 # the reason; what its first try said is printed ("tried a second time").
 CORES := $(shell nproc 2>/dev/null || echo 2)
 WORKERS ?= $(shell echo $$((2 * $(CORES))))
-CLUSTER_WORKERS ?= $(shell echo $$((7 * $(CORES) / 2)))
+CLUSTER_WORKERS ?= $(shell echo $$((3 * $(CORES))))
 TESTS := $(PYTEST) --dist worksteal --reruns 1
 
 # The tests start thousands of commands: each would compile all of Tieline again where Python is told to keep nothing.

@@ -59,7 +59,7 @@ def test_outputs_and_logs_are_saved_while_the_job_runs(engine: ProcessEngine) ->
     handle = engine.submit(component(script, plugins={"sidecar": {"syncInterval": 1}}))
     eventually(lambda: handle.logs() == b"first line\n")
     eventually(lambda: handle.outputs() == {"deep/a": b"one\n"})
-    assert handle.run().status is Status.RUNNING
+    eventually(lambda: handle.run().status is Status.RUNNING)
     go(engine)
     ended_well(handle)
     assert handle.logs() == b"first line\nlast line\n"

@@ -71,7 +71,7 @@ class There:
         return [item["metadata"]["name"] for kind in kinds for item in self.ns.admin.list(kind, self.ns.name)["items"]]
 
     def gone(self) -> None:
-        eventually(lambda: self.left() == [])
+        eventually(lambda: self.left() == [], 120)
 
 
 def of(operations: list[dict[str, Any]], name: str) -> tuple[str, str]:

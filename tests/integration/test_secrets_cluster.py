@@ -16,6 +16,7 @@ import yaml
 from secrets_api import Api, status
 from secrets_kube import kube
 
+from servers.processes import eventually
 from tieline.errors import Code
 from tieline.secrets.cluster import ClusterSource
 from tieline.secrets.failures import SourceFailed
@@ -207,14 +208,14 @@ class Admin:
         """A kubeconfig of a service account."""
         from lightkube.resources.core_v1 import Secret as Resource
 
-        tokens = (
-            item
-            for _ in range(100)
-            for item in self.client.list(Resource, namespace=namespace)
-            if (item.metadata.annotations or {}).get("kubernetes.io/service-account.name") == account
-            and "token" in (item.data or {})
-        )
-        token = base64.b64decode(next(tokens).data["token"]).decode()
+        def made() -> str | None:
+            for item in self.client.list(Resource, namespace=namespace):
+                of = (item.metadata.annotations or {}).get("kubernetes.io/service-account.name")
+                if of == account and "token" in (item.data or {}):
+                    return base64.b64decode(item.data["token"]).decode()
+            return None
+
+        token = eventually(made)
         data = yaml.safe_load(self.kubeconfig.read_text())
         data["users"] = [{"name": "account", "user": {"token": token}}]
         for context in data["contexts"]:

@@ -192,7 +192,10 @@ def test_a_log_that_was_read_to_its_end_before_its_file_was_put_away_is_whole() 
 def test_a_container_that_was_started_again_has_a_log_of_its_own() -> None:
     log = PodLog()
     log.begin(BEGIN, whole=True)
+    assert not log.is_before(BEGIN + SECOND), "there is nothing yet"
     log.feed(stamp(BEGIN) + b"one\n", BEGIN)
+    assert log.is_before(BEGIN + SECOND)
+    assert not log.is_before(BEGIN), "a container began before its first line"
     log.restart()
     assert log.since is None
     log.begin(BEGIN, whole=False)

@@ -114,6 +114,10 @@ class PodLog:
             return None
         return datetime.fromtimestamp(time // SECOND - 1, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
+    def is_before(self, time: int) -> bool:
+        """Whether there is something, and all of it was printed before this time."""
+        return 0 < self._last.time < time
+
     @property
     def is_looking(self) -> bool:
         """Whether it is not known yet where a new connection goes on."""

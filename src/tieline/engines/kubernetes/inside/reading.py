@@ -103,7 +103,7 @@ class LogReader(threading.Thread):
             self.ended = state.finished
             self._watch.wait(self._is_to_be_read, 60.0)
             return
-        if self._id and state.id and state.id != self._id:
+        if self._is_another(state):
             self._write(self._log.end(time.time_ns(), final=True))
             self._log.restart()
         self._id, self._knew_end = state.id, state.state == "terminated"
@@ -133,7 +133,13 @@ class LogReader(threading.Thread):
 
     def _is_untold(self, state: State) -> bool:
         """Whether a container that waits may have begun nevertheless."""
-        return self._is_terminating() or (self._is_late() and not state.finished)
+        return self._is_terminating() or (self._is_late() and not (state.finished or self._id))
+
+    def _is_another(self, state: State) -> bool:
+        """Whether another container has taken the place of the one that was read."""
+        if self._id:
+            return bool(state.id) and state.id != self._id
+        return self._log.is_before(state.began)  # it was read before anything was told of it
 
     def _read(self, answer: Answer) -> None:
         """Read an answer to its end."""
