@@ -199,3 +199,14 @@ def test_commands_connections_kinds_and_runs_are_completed(cli: Cli) -> None:
     assert completed(cli, "tieline runs show ") == ["last", cli.runs()[0]["uuid"][:8], "quick"]
     cli.write("tieline.yaml", "a: [")
     assert completed(cli, "tieline connections show wa") == []
+
+
+def test_the_clusters_roles_are_listed_and_printed(cli: Cli) -> None:
+    listed = cli("roles", "-o", "json").data
+    assert [role["name"] for role in listed] == ["collector", "submitter", "checks", "reader"]
+    assert "for the service account of runs" in cli("roles").out
+    kinds = [found["kind"] for found in yaml.safe_load_all(cli("roles", "show", "collector").out)]
+    assert kinds == ["ServiceAccount", "Role", "RoleBinding"]
+    everything = [found["metadata"]["name"] for found in yaml.safe_load_all(cli("roles", "show").out)]
+    assert {"tieline-collector", "tieline-submitter", "tieline-checks", "tieline-reader"} <= {*everything}
+    assert "'collector'" in cli("roles", "show", "colector", code=2).err

@@ -185,6 +185,7 @@ class Trial:
     sources: Mapping[int, Path] = field(default_factory=dict)
     repository: Path | None = None
     ends_sidecars: bool = False
+    collect: Sequence[str] = ("-m", "tieline.engines.kubernetes.inside", "collect")
 
     @property
     def name(self) -> str:
@@ -237,7 +238,8 @@ class Trial:
         ]
         if self.plan.store.access.type == "volume":
             mounts.append({"name": "store", "mountPath": layout.STORE})
-        found = self._ours("tieline-collector", ["collect"], mounts)
+        found = self._ours("tieline-collector", [], mounts)
+        found["command"] = ["python", *self.collect]
         for variable, path in (("POD_NAME", "name"), ("POD_UID", "uid"), ("NAMESPACE", "namespace")):
             reference = {"fieldRef": {"fieldPath": f"metadata.{path}"}}
             found["env"].append({"name": f"TIELINE_{variable}", "valueFrom": reference})

@@ -18,7 +18,7 @@ from tieline.compile.jobs import read_job
 from tieline.compile.planner import Request, compile_job
 from tieline.documents.document import Document, parse_document
 from tieline.engines.kubernetes.api import NAMESPACES, Api, Kind
-from tieline.engines.kubernetes.rights import MANIFESTS
+from tieline.engines.kubernetes.roles import MANIFESTS
 from tieline.errors import Code, NotFound, Problem
 from tieline.model.plan import Identity, Layout, Plan, Traits
 

@@ -209,6 +209,45 @@ def test_a_log_whose_container_is_not_told_to_run_is_read(
     assert reader.notes == []
 
 
+IMPATIENT = """\
+import runpy, sys
+from tieline.engines.kubernetes.inside import cut_off
+cut_off.TOLD, cut_off.GIVES_UP = 4.0, 14.0
+sys.argv = ["inside", "collect"]
+runpy.run_module("tieline.engines.kubernetes.inside", run_name="__main__")
+"""
+CUT_OFF = [
+    (False, "the API server 127.0.0.1:1 cannot be reached: Connection refused", "see whether a NetworkPolicy"),
+    (True, "the API server said 403: pods is forbidden", "`tieline roles show collector`"),
+]
+
+
+@pytest.mark.parametrize(("refused", "why", "hint"), CUT_OFF, ids=["unreachable", "forbidden"])
+def test_a_collector_that_never_reaches_the_api_server_says_so_and_gives_up(
+    space: Namespace, image: str, folder: Path, refused: bool, why: str, hint: str
+) -> None:
+    """It cannot know when main ends: what main writes is saved meanwhile, and the pod does not stay for ever."""
+    meta = {"name": "bare", "namespace": space.name}
+    space.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
+    trial = Trial(space, plan_of(volume_store(folder)), image, collect=["-c", IMPATIENT])
+    if refused:
+        trial.pod = {"serviceAccountName": "bare"}
+    else:
+        trial.api = ("127.0.0.1", 1)
+    begun(trial, "echo unseen; sleep 6; echo result > $OUT/late")
+    assert trial.wait()["exitCode"] == 74
+    error = trial.message()["error"]
+    assert error["code"] == "outputs-not-saved"
+    assert why in error["message"]
+    assert "what the job printed is not saved" in error["message"]
+    assert hint in error["hint"]
+    assert (folder / "attempt-1/outputs/late").read_text() == "result\n"
+    shown = space.logs(trial.name, "tieline-collector").decode()
+    assert shown.startswith("= ")
+    assert why in shown
+    assert hint in shown
+
+
 def test_a_pod_that_is_ended_is_collected_to_mains_last_word(space: Namespace, image: str, folder: Path) -> None:
     trial = Trial(space, plan_of(volume_store(folder), collect={"sync_interval": -1}), image)
     begun(

@@ -159,6 +159,17 @@ def test_what_may_not_be_looked_at_is_not_missing(ns: Space) -> None:
     assert checked.known == {}
 
 
+def test_the_service_account_that_ships_is_missing(kube: Path, tmp_path: Path) -> None:
+    """As in every namespace that nobody has set up."""
+    with space(kube, tmp_path) as bare, pytest.raises(Refused) as caught:
+        preflight(with_store(), bare.admin, bare.name, NO_CHANNELS, account="tieline")
+    where = f"-n {bare.name} --context {bare.admin.context}" if bare.admin.context else f"-n {bare.name}"
+    assert [str(problem) for problem in caught.value.problems if not problem.warning] == [
+        f"environment.serviceAccountName: there is no service account 'tieline' in the namespace {bare.name}; "
+        f"`tieline roles show collector | kubectl apply {where} -f -` makes it"
+    ]
+
+
 def test_no_value_is_kept(ns: Space) -> None:
     ns.make(
         "Secret", "full", stringData={"a": CANARY},

@@ -261,7 +261,8 @@ def test_each_right_on_leases_is_needed(ns: Space) -> None:
         assert not [line for line in warned(ns, api, free) if "leases" in line]
         here = f"leases.coordination.k8s.io in the namespace {ns.name}"
         assert [line.partition(":")[2] for line in warned(ns, api, planned(1, "rights")) if "leases" in line] == [
-            f" you may not {words} {here}: {why}; ask the cluster's admin for that right"
+            f" you may not {words} {here}: {why}; ask the cluster's admin for the role tieline-queue-submitter "
+            "(`tieline roles show submitter`)"
             for words, why in (
                 ("create and list", QUEUES[0].why), ("delete", QUEUES[2].why), ("patch", QUEUES[3].why),
             )

@@ -160,7 +160,7 @@ def test_a_pod_that_goes_away_is_replaced(far: Far, tmp_path: Path) -> None:
     (pod,) = far.pods()
     far.there.ns.admin.delete(PODS, far.there.ns.name, pod["metadata"]["name"], grace=0)
     err = far.there.ended(process)[1]
-    assert err.count("starting a pod") == 2
+    assert err.count("starting a pod") >= 2, err  # a node that is busy may refuse the first attempt at the second
     assert (tmp_path / "got" / "big.bin").read_bytes() == (far.outputs / "big.bin").read_bytes()
     eventually(lambda: far.pods() == [])  # the cluster may have begun to replace it, too
 

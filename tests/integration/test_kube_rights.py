@@ -185,7 +185,7 @@ def test_of_the_jobs_rights_some_are_vital_and_some_are_not(ns: Space) -> None:
         refused = [problem for problem in caught.value.problems if not problem.warning]
         assert {problem.code for problem in refused} == {Code.NOT_PERMITTED}
         here = f"in the namespace {ns.name}"
-        hint = "ask the cluster's admin for that right"
+        hint = "ask the cluster's admin for the role tieline-submitter (`tieline roles show submitter`)"
         assert [str(problem) for problem in refused] == [
             f"rights: you may not create configmaps {here}: the run's plan could not be given to its pod; {hint}",
             f"rights: you may not patch configmaps {here}: the plan's ConfigMap would outlive its Job; {hint}",
@@ -193,6 +193,25 @@ def test_of_the_jobs_rights_some_are_vital_and_some_are_not(ns: Space) -> None:
             f"rights: you may not list jobs.batch, list and watch pods {here}: "
             f"how it goes on could not be seen; {hint}",
         ]
+
+
+def how_to_give(ns: Space, account: str) -> str:
+    where = f"-n {ns.name} --context {ns.admin.context}" if ns.admin.context else f"-n {ns.name}"
+    return (
+        f"`tieline roles show collector | kubectl apply {where} -f -` makes the role, "
+        f"`kubectl create rolebinding {account}-collector {where} --role tieline-collector "
+        f"--serviceaccount {ns.name}:{account}` gives it to the account"
+    )
+
+
+def test_a_service_account_without_any_of_the_collectors_rights_is_told_of_once(ns: Space) -> None:
+    ns.user("bare")
+    wanted = plan().model_copy(update={"environment": {"serviceAccountName": "bare"}})
+    assert told(ns, ns.admin, wanted) == [
+        f"environment.serviceAccountName: the service account 'bare' may not list and watch pods, get pods/log in the "
+        f"namespace {ns.name}: the collector could not see the end of the job and could not read what the job prints; "
+        + how_to_give(ns, "bare")
+    ]
 
 
 @pytest.mark.parametrize("without", COLLECTOR, ids=str)
@@ -203,8 +222,7 @@ def test_a_service_account_without_one_of_the_collectors_rights(ns: Space, witho
     missed = eventually(lambda: [lines] if len(lines := told(ns, ns.admin, wanted)) == 1 else None, 20)[0]
     assert missed == [
         f"environment.serviceAccountName: the service account {name!r} may not {without} in the namespace {ns.name}: "
-        f"{without.why}; bind the role of the collector to it: `kubectl create rolebinding {name}-collector "
-        f"-n {ns.name} --role tieline-collector --serviceaccount {ns.name}:{name}`"
+        f"the collector {without.why}; {how_to_give(ns, name)}"
     ]
     ns.bind(name, "tieline-collector")
     eventually(lambda: told(ns, ns.admin, wanted) == [], 20)

@@ -183,6 +183,25 @@ def test_a_stop_from_another_process(there: There) -> None:
     assert there("runs", "logs", run)[0] == "begun\nended\n"
 
 
+def test_who_waits_is_told_that_the_pod_does_not_reach_the_api_server(there: There) -> None:
+    """And can stop it, and has what was written by then."""
+    file = there.job("trap 'exit 0' TERM; echo x > $TIELINE_OUTPUTS/early; while true; do sleep 0.1; done")
+    words = ("run", file, "--engine", "kubernetes", "-n", there.ns.name)
+    process = there.start(*words, env={"TIELINE_KUBERNETES_PORT": "1"})
+    assert process.stderr is not None
+    told = next((line for line in process.stderr if b"cannot be seen from its pod" in line), b"").decode()
+    assert "the API server 127.0.0.1:1 cannot be reached: Connection refused" in told
+    assert "see whether a NetworkPolicy or a proxy is in the way" in told
+    run = there.show()
+    saved = there.store / run["uuid"] / "attempt-1" / "outputs" / "early"
+    eventually(saved.exists)
+    there("runs", "stop", run["uuid"])
+    err = there.ended(process, 73)[1]
+    assert "lines are missing" not in err
+    run = there.show()
+    assert (run["status"], run["reason"]) == ("failed", "outputs-not-saved")
+
+
 def test_ctrl_c(there: There) -> None:
     process = there.start("run", there.job(STOPPABLE), "--engine", "kubernetes", "-n", there.ns.name)
     assert process.stdout is not None

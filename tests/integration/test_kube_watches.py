@@ -17,6 +17,7 @@ from secrets_kube import kube
 from servers.kube_api import Server, api_server, programs
 from servers.processes import eventually
 from servers.wire import Wire, wire
+from tieline.engines.kubernetes import api as apis
 from tieline.engines.kubernetes.api import PODS, Api, Kind
 from tieline.engines.kubernetes.inside.api import Api as InsideApi
 from tieline.engines.kubernetes.inside.pods import PodWatch as InsideWatch
@@ -136,3 +137,24 @@ def test_a_pods_own_watch_missed_nothing_when_the_past_is_forgotten(
     eventually(lambda: watch.gone)
     watch.stop()
     watch.join(10)
+
+
+def test_a_watch_with_nothing_to_tell_is_no_trouble(
+    server: Server, admin: Api, line: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is begun anew now and then: its line may be gone. Whether it is, that tells."""
+    monkeypatch.setattr(apis, "SILENT", 0.5)
+    made(admin, "quiet")
+    changed: list[str] = []
+    with Api.open(None, {"KUBECONFIG": str(server.kubeconfig(line.port))}) as api:
+        watch = PodWatch(api, SPACE, MINE, changed.append, is_new=True)
+        watch.start("watch")
+        eventually(lambda: api.counted["watch pods"] >= 4)
+        assert watch.trouble is None
+        changed.clear()
+        phase(admin, "quiet", "Running")
+        eventually(lambda: phases(watch, ["quiet"]) == {"quiet": ["Running"]})
+        line.is_cut = True
+        line.cut()
+        eventually(lambda: watch.trouble)
+        watch.end()

@@ -13,7 +13,6 @@ from tieline.engines.kubernetes.rights import (
     CLUSTER_CHECKS,
     COLLECTOR,
     JOBS,
-    MANIFESTS,
     QUEUES,
     READER,
     SERVICES,
@@ -21,8 +20,10 @@ from tieline.engines.kubernetes.rights import (
     Right,
     allowed,
     attributes,
+    role_of,
     submitter_rights,
 )
+from tieline.engines.kubernetes.roles import MANIFESTS, ROLES, manifests
 
 SHIPPED: dict[tuple[str, str, str], Sequence[Right]] = {
     ("collector.yaml", "Role", "tieline-collector"): COLLECTOR,
@@ -38,6 +39,21 @@ SHIPPED: dict[tuple[str, str, str], Sequence[Right]] = {
 def shipped() -> Iterator[tuple[str, dict[str, Any]]]:
     for path in sorted(MANIFESTS.glob("*.yaml")):
         yield from ((path.name, found) for found in yaml.safe_load_all(path.read_text()))
+
+
+def test_every_file_has_its_line_and_all_are_one_stream() -> None:
+    assert set(ROLES) == {path.stem for path in MANIFESTS.glob("*.yaml")}
+    kinds = [(found["kind"], found["metadata"]["name"]) for found in yaml.safe_load_all(manifests())]
+    assert sorted(kinds) == sorted((found["kind"], found["metadata"]["name"]) for _, found in shipped())
+    assert [found["kind"] for found in yaml.safe_load_all(manifests(("collector",)))] == [
+        "ServiceAccount", "Role", "RoleBinding"
+    ]  # fmt: skip
+
+
+def test_a_right_is_given_by_the_role_that_is_named() -> None:
+    for (file, _, name), rights in SHIPPED.items():
+        if file == "submitter.yaml":
+            assert {role_of(right) for right in rights} == {name}
 
 
 def single(rules: list[dict[str, Any]]) -> list[tuple[str, str, str]]:

@@ -440,6 +440,16 @@ def test_frames_come_out_as_they_went_in(pieces: list[tuple[str, bytes]], data: 
     assert got == {program: printed for program, printed in wanted.items() if printed}
 
 
+def test_the_collectors_own_word_and_the_end_after_which_nothing_counts() -> None:
+    frames = Frames()
+    words = [("main", b"hello\n"), ("", b"a word\n")]
+    assert list(frames.feed(b"=main 6\nhello\n= 7\na word\n")) == words
+    assert not frames.has_ended
+    assert list(frames.feed(b"= 0\nrpc error: code = NotFound")) == []  # as a kubelet says in the midst of a log
+    assert frames.has_ended
+    assert list(frames.feed(b" desc = container not found")) == []
+
+
 @pytest.mark.parametrize("torn", [b"half of a line\n=main 3\nabc\n", b"=main x\n", b"=" + bytes(600)])
 def test_an_output_that_was_rotated_is_noticed(torn: bytes) -> None:
     with pytest.raises(Torn):

@@ -143,7 +143,7 @@ class ClusterLogs(RunLogs):
                     with api.log(self._place.namespace, pod["metadata"]["name"], COLLECTOR) as pieces:
                         frames = Frames()
                         for piece in pieces:
-                            yield from frames.feed(piece)
+                            yield from ((name, data) for name, data in frames.feed(piece) if name)
         except (ClusterError, Torn):  # the store's own error says why nothing can be read
             return
 

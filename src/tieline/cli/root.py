@@ -16,10 +16,10 @@ Getting started:
   3. tieline run job.yaml                                 (tieline explain job.yaml shows the plan)
 """
 
-JOBS, LOOK, TOOLS = "Jobs", "What there is", "For editors and shells"
+JOBS, LOOK, TOOLS = "Jobs", "What there is", "For editors, shells and clusters"
 
 ENTRIES = {
-    "run": Entry("run:run", "Run a job on this machine.", JOBS),
+    "run": Entry("run:run", "Run a job: on this machine, or in a cluster.", JOBS),
     "explain": Entry("explain:explain", "Show what a job would get, and why; runs nothing.", JOBS),
     "check": Entry("check:check", "Find every problem of catalogs and job files.", JOBS),
     "runs": Entry("runs:runs", "Runs: list, show, logs, outputs, stop, rm.", LOOK),
@@ -29,6 +29,7 @@ ENTRIES = {
     "configmaps": Entry("secrets:configmaps", "Config maps in Tieline's home: list, show, set, rm.", LOOK),
     "cache": Entry("cache:cache", "Inputs that are kept on this machine: list, prune.", LOOK),
     "kinds": Entry("kinds:kinds", "The kinds of connections: list, show.", LOOK),
+    "roles": Entry("roles:roles", "Kubernetes roles that Tieline needs: list, show.", TOOLS),
     "schema": Entry("schema:schema", "JSON Schemas of catalogs and jobs.", TOOLS),
     "completion": Entry("completion:completion", "The completion script of a shell.", TOOLS),
 }

@@ -35,7 +35,7 @@ CODES = "  ".join(
 
 
 @click.command(
-    short_help="Run a job on this machine.",
+    short_help="Run a job: on this machine, or in a cluster.",
     epilog=f"Exit codes: the job's own; else {CODES}.",
 )
 @job_options
@@ -52,7 +52,7 @@ def run(
     output: str,
     detach: bool,
 ) -> int:
-    """Run a job on this machine.
+    """Run a job on this machine, or with --engine kubernetes as a pod of a cluster.
 
     The job's own lines go to stdout as they are, everything else to stderr. Ctrl-C stops the job properly, a second one
     kills it. With --output json, stdout has one JSON object about the run, and the job's lines go to stderr.

@@ -195,7 +195,8 @@ class Api:
         begun: Callable[[], object] = bool,
     ) -> Iterator[tuple[str, Object]]:
         """``(ADDED | MODIFIED | DELETED | BOOKMARK, object)`` after that resource version, until the server ends it.
-        ``begun`` is called when the server has taken it.
+        ``begun`` is called when the server has taken it. One that is silent for too long just ends: whether the line
+        is gone, the next one tells.
 
         Raises ClusterError with ``GONE`` where that version is too old: list again.
         """
@@ -205,7 +206,7 @@ class Api:
         }  # fmt: skip
         with self._streamed("watch", kind, kind.path(namespace), namespace, params, SILENT) as response:
             begun()
-            for line in _lines(response, self._said_of):
+            for line in self._lines(response):
                 event = json.loads(line)
                 if event["type"] == "ERROR":
                     raise answered(event["object"].get("code", 0), event["object"], f"watch {kind.plural}", self.server)
@@ -239,6 +240,18 @@ class Api:
         except Exception as error:
             raise self._said_of(error) from None
         raise answered(response.status_code, _json(response), _doing("create", kind, namespace), self.server)
+
+    def _lines(self, response: Any) -> Iterator[bytes]:
+        """Whole lines, split at newlines only: an object may hold other characters that Python takes for line ends."""
+        rest, silence = b"", importlib.import_module("httpx2").ReadTimeout
+        try:
+            for piece in response.iter_bytes():
+                *lines, rest = (rest + piece).split(b"\n")
+                yield from filter(None, lines)
+        except silence:
+            return
+        except Exception as error:
+            raise self._said_of(error) from None
 
     def _pieces(self, response: Any) -> Iterator[bytes]:
         try:
@@ -313,14 +326,3 @@ def _json(response: Any) -> Object:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _lines(response: Any, said: Any) -> Iterator[bytes]:
-    """Whole lines, split at newlines only: an object may hold other characters that Python takes for line ends."""
-    rest = b""
-    try:
-        for piece in response.iter_bytes():
-            *lines, rest = (rest + piece).split(b"\n")
-            yield from filter(None, lines)
-    except Exception as error:
-        raise said(error) from None

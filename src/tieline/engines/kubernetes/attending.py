@@ -56,7 +56,6 @@ class Attendant(Charge):
     _stopped: bool = False
     _hurried: bool = False
     _troubles: set[Why] = field(default_factory=set)
-    _failure: ClusterError | None = None
     _unrecorded: Unrecorded = field(init=False)
     _seeing_to: SeeingTo = field(init=False)
 
@@ -70,17 +69,16 @@ class Attendant(Charge):
         until = None if seconds is None else time.monotonic() + seconds
         uuid = self.plan.run.uuid
         watch = PodWatch(self.api, self.place.namespace, {RUN: uuid}, lambda _: self._changed.set(), is_new=self.is_new)
-        thread = threading.Thread(target=self._watch, args=(watch,), name=f"watch-{uuid[:8]}", daemon=True)
         teller, printing = Teller(self.plan, self.listener), Printing(self.api, self.place.namespace, self.listener)
         self._events_due = time.monotonic() + EVENTS_AFTER
-        thread.start()
+        watch.start(f"watch-{uuid[:8]}")
         try:
             run = self.record.get(uuid)
             while not run.status.is_final and (until is None or time.monotonic() < until):
                 self._changed.wait(TICK)
                 self._changed.clear()
-                if self._failure is not None:
-                    raise self._failure
+                if watch.failure is not None:
+                    raise watch.failure
                 self._control(run)
                 self._tell_trouble(watch)
                 if watch.is_listed:
@@ -91,13 +89,6 @@ class Attendant(Charge):
         finally:
             watch.end()
             printing.end()
-
-    def _watch(self, watch: PodWatch) -> None:
-        try:
-            watch.run()
-        except ClusterError as error:
-            self._failure = error
-            self._changed.set()
 
     def _look(self, run: Run, watch: PodWatch, teller: Teller, printing: Printing) -> Run:
         pods = watch.pods(run.uuid)

@@ -3,7 +3,8 @@ when it is read again after a line broke. Pure.
 
 A frame is a header ``=<program> <n>``, then exactly n bytes, then a newline if they do not end with one. The kubelet
 gives only the newest file of a log that it has rotated: that seldom begins with a frame, and never as it began before.
-A frame of no program, without a byte, is the last one: so whoever has read it need not look again.
+A frame of no program is the collector's own word to whoever reads; without a byte, it is the last one: so whoever has
+read it need not look again, nor at what a kubelet adds of its own where the container is gone meanwhile.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Frames:
     def feed(self, piece: bytes) -> Iterator[tuple[str, bytes]]:
         """What is whole by now. Raises :class:`Torn`."""
         self._rest += piece
-        while True:
+        while not self.has_ended:
             if self._left < 0 and not self._header():
                 return
             taken = bytes(self._rest[: self._left])

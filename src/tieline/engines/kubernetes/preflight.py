@@ -7,6 +7,7 @@ submitter, all side by side.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -29,7 +30,8 @@ from tieline.engines.kubernetes.referring import (
     volume_needs,
 )
 from tieline.engines.kubernetes.remembered import NOTHING, Remembered
-from tieline.engines.kubernetes.rights import COLLECTOR, Person, Right, lacks, missing_rights, submitter_rights
+from tieline.engines.kubernetes.rights import COLLECTOR, Person, Right, lacks, missing_rights, role_of, submitter_rights
+from tieline.engines.kubernetes.roles import SHIPPED_ACCOUNT
 from tieline.engines.unasked import bucket_problems, missing_files, read_only_store
 from tieline.errors import Code, Place, Problem, Refused
 from tieline.model.access import ObjectStore
@@ -39,6 +41,7 @@ from tieline.secrets.needs import Need, channel_needs, needs_of
 from tieline.secrets.preflight import collisions, unmet
 from tieline.secrets.sources import Sources
 
+CORRECT = "make it, or correct its name"
 ADMIN = "ask the cluster's admin for that right"
 LOGINS = frozenset({".dockerconfigjson", ".dockercfg"})
 """Keys of which an image pull secret has one."""
@@ -205,7 +208,8 @@ def _claims(plan: Plan, asked: Asked) -> Iterator[Problem]:
 def _environment(plan: Plan, asked: Asked, account: str) -> Iterator[Problem]:
     """Service account, image pull secrets, priority class."""
     own = "environment.serviceAccountName"
-    yield from _there(asked, Thing("serviceaccounts", account), f"service account {account!r}", own)
+    hint = f"`{_apply_collector(asked)}` makes it" if account == SHIPPED_ACCOUNT else CORRECT
+    yield from _there(asked, Thing("serviceaccounts", account), f"service account {account!r}", own, hint=hint)
     for name in pull_secrets_of(plan):
         thing, where = Thing("secrets", name), "environment.imagePullSecrets"
         yield from _there(asked, thing, f"secret {name!r}", where, Code.SECRET_MISSING)
@@ -217,13 +221,15 @@ def _environment(plan: Plan, asked: Asked, account: str) -> Iterator[Problem]:
         yield from _there(asked, thing, f"priority class {thing.name!r}", "environment.priorityClassName")
 
 
-def _there(asked: Asked, thing: Thing, what: str, where: str, code: Code = Code.OBJECT_MISSING) -> Iterator[Problem]:
+def _there(
+    asked: Asked, thing: Thing, what: str, where: str, code: Code = Code.OBJECT_MISSING, hint: str = CORRECT
+) -> Iterator[Problem]:
     answer, cluster_wide = asked[thing], thing.resource == "priorityclasses"
     if answer.denied:
         yield unchecked(thing, f"the {what}", "" if cluster_wide else asked.namespace, where)
     elif answer.missing:
         place = f"the cluster {asked.api.server}" if cluster_wide else f"the namespace {asked.namespace}"
-        yield _problem(code, where, f"there is no {what} in {place}", "make it, or correct its name")
+        yield _problem(code, where, f"there is no {what} in {place}", hint)
 
 
 def _known(plan: Plan, asked: Asked) -> dict[tuple[Resource, str], tuple[str, ...]]:
@@ -240,9 +246,10 @@ def _submitter(lacking: Sequence[Right] | None, namespace: str) -> Iterator[Prob
     if lacking is None:
         message = f"your rights in the namespace {namespace} cannot be looked up; not checked"
         yield _problem(Code.NOT_CHECKED, "rights", message, "the cluster says so if one is missing", soft=True)
-    for (why, vital), some in groupby(lacking or (), lambda right: (right.why, right.vital)):
+    for (why, vital, role), some in groupby(lacking or (), lambda right: (right.why, right.vital, role_of(right))):
+        hint = f"ask the cluster's admin for the role {role} (`tieline roles show submitter`)"
         message = f"you may not {_listed(some)} in the namespace {namespace}: {why}"
-        yield _problem(Code.NOT_PERMITTED, "rights", message, ADMIN, soft=not vital)
+        yield _problem(Code.NOT_PERMITTED, "rights", message, hint, soft=not vital)
 
 
 def _collector(lacking: Sequence[bool] | None, asked: Asked, account: str) -> Iterator[Problem]:
@@ -257,11 +264,24 @@ def _collector(lacking: Sequence[bool] | None, asked: Asked, account: str) -> It
         )
         yield _problem(Code.NOT_CHECKED, where, message, ADMIN, soft=True)
     missed = [right for right, lacks_it in zip(COLLECTOR, lacking or (), strict=False) if lacks_it]
-    for (why, vital), some in groupby(missed, lambda right: (right.why, right.vital)):
-        message = f"the service account {account!r} may not {_listed(some)} in the namespace {namespace}: {why}"
-        hint = f"bind the role of the collector to it: `kubectl create rolebinding {account}-collector -n {namespace} \
---role tieline-collector --serviceaccount {namespace}:{account}`"
+    if missed:
+        vital = [right for right in missed if right.vital]
+        whys = " and ".join(dict.fromkeys(right.why for right in vital or missed))
+        message = f"the service account {account!r} may not {_listed(missed)} in the namespace {namespace}: \
+the collector {whys}"
+        hint = f"`{_apply_collector(asked)}` makes the role, \
+`kubectl create rolebinding {account}-collector {_there_for_kubectl(asked)} --role tieline-collector \
+--serviceaccount {namespace}:{account}` gives it to the account"
         yield _problem(Code.NOT_PERMITTED, where, message, hint, soft=not vital)
+
+
+def _apply_collector(asked: Asked) -> str:
+    return f"tieline roles show collector | kubectl apply {_there_for_kubectl(asked)} -f -"
+
+
+def _there_for_kubectl(asked: Asked) -> str:
+    context = f" --context {shlex.quote(asked.api.context)}" if asked.api.context else ""
+    return f"-n {asked.namespace}{context}"
 
 
 def _person(

@@ -52,12 +52,18 @@ class Printing:
         self._ended = True
 
     def _pass_on(self, uid: str, pod: str) -> None:
+        said = b""
         try:
             for program, data in lines_of(self._api, self._namespace, pod, lambda: uid in self._over or self._ended):
                 if self._ended:
                     return
-                self._listener.output(program, data)
-                self.last = time.monotonic()
+                if program:
+                    self._listener.output(program, data)
+                    self.last = time.monotonic()
+                    continue
+                *notes, said = (said + data).split(b"\n")
+                for note in notes:
+                    self._listener.note(note.decode("utf-8", "replace"))
         except Torn:
             self._listener.note("more was printed than the cluster keeps of it: lines are missing here, not in the log")
         except ClusterError as error:

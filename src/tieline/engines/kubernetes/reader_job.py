@@ -39,7 +39,6 @@ class ReaderJob:
     pod: str = ""
     _changed: threading.Event = field(default_factory=threading.Event)
     _stopped: bool = False
-    _failure: ClusterError | None = None
 
     def start(self, manifest: dict[str, Any], tell: Any) -> None:
         """Make it, and wait until its pod runs. ``tell``: is told what takes long. Raises Refused where it will not
@@ -88,8 +87,8 @@ class ReaderJob:
                 self._changed.clear()
                 if self._stopped:
                     raise stopped()
-                if self._failure is not None:
-                    raise self._failure
+                if watch.failure is not None:
+                    raise watch.failure
         status = pod.get("status") or {}
         how = said(status.get("message") or status.get("reason")) if status.get("phase") in _ENDED else ""
         reason = "somebody removed it" if pod.get("deleted") else how or self._why(pod) or "it did not start in time"
@@ -99,18 +98,11 @@ class ReaderJob:
     def _watched(self) -> Iterator[PodWatch]:
         labels = reader_label(self.id_)
         watch = PodWatch(self.api, self.namespace, labels, lambda _: self._changed.set(), is_new=True)
-        threading.Thread(target=self._watch, args=(watch,), name=f"reader-{self.id_}", daemon=True).start()
+        watch.start(f"reader-{self.id_}")
         try:
             yield watch
         finally:
             watch.end()
-
-    def _watch(self, watch: PodWatch) -> None:
-        try:
-            watch.run()
-        except ClusterError as error:
-            self._failure = error
-            self._changed.set()
 
     def _is_in_vain(self, pod: Pod, took: float) -> bool:
         """Whether it will not run. (That a node, or a volume for one node, is free may take longer.)"""

@@ -1,24 +1,21 @@
 """Who may do what: the rights that Tieline needs in a namespace, as data, and asking whether they are there.
 
-The roles that ship (``rbac/``) are these lists and nothing else: a test compares them, and one takes each right away to
-see that something needs it. Rights are asked for in two ways: the submitter's own in one request (a
-SelfSubjectRulesReview; single questions only where the cluster says that its answer is not the whole of it), those of
-the run's service account by a LocalSubjectAccessReview, which a role of the namespace can allow.
+The roles that ship (:mod:`tieline.engines.kubernetes.roles`) are these lists and nothing else: a test compares them,
+and one takes each right away to see that something needs it. Rights are asked for in two ways: the submitter's own
+in one request (a SelfSubjectRulesReview; single questions only where the cluster says that its answer is not the whole
+of it), those of the run's service account by a LocalSubjectAccessReview, which a role of the namespace can allow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tieline.engines.kubernetes.api import Api, Kind
 from tieline.engines.kubernetes.asking import side_by_side
 from tieline.engines.kubernetes.refusals import ClusterError, Why
 
-MANIFESTS = Path(__file__).parent / "rbac"
-"""The roles that ship, as files for ``kubectl apply``."""
 AUTHORIZATION = "authorization.k8s.io/v1"
 MY_RULES = Kind(AUTHORIZATION, "selfsubjectrulesreviews", namespaced=False)
 MY_ACCESS = Kind(AUTHORIZATION, "selfsubjectaccessreviews", namespaced=False)
@@ -108,11 +105,11 @@ READER = (
 """What reading an artifacts store takes that only the cluster sees. (A WebSocket is a GET; since 1.35 the cluster wants
 the right to create, too.)"""
 COLLECTOR = (
-    Right("list", "pods", "the collector could not see the end of the job"),
-    Right("get", "pods/log", "the collector could not read what the job prints"),
-    Right("watch", "pods", "the collector sees the end of the job some seconds late", vital=False),
+    Right("list", "pods", "could not see the end of the job"),
+    Right("get", "pods/log", "could not read what the job prints"),
+    Right("watch", "pods", "sees the end of the job some seconds late", vital=False),
 )
-"""What the run's service account needs: the collector works with it."""
+"""What the run's service account needs: the collector works with it. ``why`` says what that could not do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +132,13 @@ def submitter_rights(kind: str, *, limited: bool = False) -> tuple[Right, ...]:
     if kind != "service":
         return (*JOBS, *queues)
     return (*(right for right in JOBS if right.group != "batch"), *SERVICES, *queues)
+
+
+def role_of(right: Right) -> str:
+    """Which of the roles that ship gives a submitter this right."""
+    if right in QUEUES:
+        return "tieline-queue-submitter"
+    return "tieline-service-submitter" if right in SERVICES else "tieline-submitter"
 
 
 def missing_rights(api: Api, namespace: str, wanted: Sequence[Right]) -> list[Right] | None:

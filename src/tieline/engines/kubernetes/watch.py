@@ -24,11 +24,11 @@ UNUSED = ("managedFields", "ownerReferences", "annotations")
 
 
 class PodWatch:
-    """The pods by run, up to date while :meth:`run` goes on in a thread of its own.
+    """The pods by run, up to date from :meth:`start` to :meth:`end`.
 
-    ``changed`` is told the uuid of each run that changed; ``trouble``, why the cluster cannot be watched now, or "".
-    ``is_new``: the run was launched just now. Then a watch without a beginning, which tells first what there is, is
-    enough, and the list is left out.
+    ``changed`` is told the uuid of each run that changed, and "" at a ``failure``; ``trouble``, why the cluster cannot
+    be watched now, or "". ``is_new``: the run was launched just now. Then a watch without a
+    beginning, which tells first what there is, is enough, and the list is left out.
     """
 
     def __init__(
@@ -47,6 +47,8 @@ class PodWatch:
         self._ended = threading.Event()
         self._version = ""
         self.trouble: ClusterError | None = None
+        self.failure: ClusterError | None = None
+        """Why it has ended by itself: trying again is no use."""
         self.is_listed = False
         """Whether the pods of the beginning are known."""
 
@@ -63,6 +65,17 @@ class PodWatch:
     def end(self) -> None:
         """Stop; a watch that says nothing is left to itself."""
         self._ended.set()
+
+    def start(self, name: str) -> None:
+        """Watch, in a thread of this name."""
+        threading.Thread(target=self._carry_on, name=name, daemon=True).start()
+
+    def _carry_on(self) -> None:
+        try:
+            self.run()
+        except ClusterError as error:
+            self.failure = error
+            self._changed("")
 
     def run(self) -> None:
         """Until :meth:`end`. Raises ClusterError where trying again is no use: the right to watch is missing."""

@@ -18,12 +18,13 @@ from typing import Any
 from tieline.engines.base import SIDECARS_GRACE, Flag, program_names
 from tieline.engines.folders import make_readable
 from tieline.engines.kubernetes import layout
+from tieline.engines.kubernetes.inside import cut_off
 from tieline.engines.kubernetes.inside.api import Api
 from tieline.engines.kubernetes.inside.message import fitted, leave, problem_of, told
 from tieline.engines.kubernetes.inside.places import mounted_masker, read_plan
 from tieline.engines.kubernetes.inside.pods import PodWatch, State
 from tieline.engines.kubernetes.inside.reading import LogReader
-from tieline.engines.kubernetes.inside.saving import Saving, framed, spool_of, the_end
+from tieline.engines.kubernetes.inside.saving import Saving, framed, noted, spool_of, the_end
 from tieline.engines.kubernetes.names import COLLECTOR, MAIN, RUN, container_names
 from tieline.engines.kubernetes.others import ENDS_SIDECARS, end_others
 from tieline.errors import Code, Problem, StepFailed, TielineError
@@ -57,23 +58,28 @@ class Collecting:
     readers: dict[str, LogReader] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
     _stopped_at: float | None = None
+    _has_told: bool = False
 
     def __post_init__(self) -> None:
         self.watch = PodWatch(self.api, self.pod, self.uid, f"{RUN}={self.plan.run.uuid}")
-        self.saving = Saving(self.plan, self.uid, lambda: self.watch.older, framed)
+        self.saving = Saving(self.plan, self.uid, self._older, framed)
 
     def run(self) -> tuple[Collected | None, Problem | None]:
         """Collect until main has ended, and save all: what there is, or why something is not saved."""
         self.watch.start()
         self.saving.start()
-        while not self._is_over():
+        while not self._is_over() and not self._is_cut_off(cut_off.GIVES_UP):
             self._start_readers()
+            self._tell_cut_off()
             self.watch.wait(self._is_over, 0.5)
         self._start_readers()
         self._end_others()
         self._wait_for_readers()
         self.watch.stop()
-        return self._save()
+        collected, problem = self._save()
+        if problem is None and self.watch.older is None:
+            problem = cut_off.problem(self.watch.trouble, is_refused=self.watch.is_refused)
+        return collected, problem
 
     def main(self) -> State:
         """How main is."""
@@ -105,6 +111,19 @@ class Collecting:
         if deadline is None or main.is_stuck:
             return deadline is not None
         return (reader is not None and reader.ended) or time.monotonic() > deadline - min(RESERVE, self._grace / 3)
+
+    def _is_cut_off(self, seconds: float) -> bool:
+        """Whether the API server was never reached for so long."""
+        return self.watch.older is None and time.monotonic() > self._began + seconds
+
+    def _tell_cut_off(self) -> None:
+        if self._is_cut_off(cut_off.TOLD) and self.watch.trouble and not self._has_told:
+            self._has_told = True
+            noted(cut_off.words(self.watch.trouble, is_refused=self.watch.is_refused))
+
+    def _older(self) -> int | None:
+        """How many pods the run had before; where nobody says so, the store tells which attempts there were."""
+        return 0 if self._is_cut_off(cut_off.TOLD) else self.watch.older
 
     def _start_readers(self) -> None:
         """A reader for each program that has begun; when the pod is being ended, for all: no status may be told any

@@ -91,7 +91,8 @@ def _meta(pod: Mapping[str, Any], key: str) -> str:
 
 class PodWatch(threading.Thread):
     """Follows this pod until it is stopped. ``pod``: its last state, empty before the first; ``older``: pods of the run
-    that came before it; ``gone``: the pod was removed."""
+    that came before it, None before they are known; ``gone``: the pod was removed; ``trouble``: why nothing is known
+    now, ``is_refused``: because the server does not allow it."""
 
     def __init__(self, api: Api, name: str, uid: str, selector: str) -> None:
         super().__init__(name="tieline-watch", daemon=True)
@@ -104,6 +105,7 @@ class PodWatch(threading.Thread):
         self.older: int | None = None
         self.is_stopping = self.gone = False
         self.trouble = ""
+        self.is_refused = False
 
     def state(self, container: str) -> State:
         """How a container is, as far as it is known."""
@@ -147,7 +149,7 @@ class PodWatch(threading.Thread):
                 time.sleep(self._backoff.next())
 
     def _failed(self, error: ApiTrouble) -> None:
-        self.trouble = str(error)
+        self.trouble, self.is_refused = str(error), error.status in REFUSED
         if error.status == GONE:
             self._version = ""
         elif error.status in REFUSED:

@@ -129,6 +129,11 @@ def the_end() -> None:
     os.write(1, END)
 
 
+def noted(words: str) -> None:
+    """Tell whoever reads this something that no program printed."""
+    framed("", f"{words}\n".encode())
+
+
 def framed(program: str, data: bytes) -> None:
     """Print what a program printed, so that whoever reads it knows whose it is and where it ends."""
     end = b"" if data.endswith(b"\n") else b"\n"
