@@ -19,6 +19,7 @@ from servers.azurite import ACCOUNT
 from servers.azurite import KEY as AZURE_KEY
 from servers.certificates import Authority
 from servers.https import connect_proxy
+from servers.processes import eventually
 from servers.seaweedfs import ADMIN, BLIND, OTHER, READER, Seaweed, seaweedfs
 from tieline.errors import TielineError
 from tieline.model.access import Credentials, ObjectStore
@@ -244,7 +245,7 @@ def test_parts_of_chunks_that_raise_are_given_up(prefix: str) -> None:
     with pytest.raises(RuntimeError, match="the source broke"):
         store.save_chunks(chunks(), "f")
     assert len(seen) == 1
-    assert buckets.weed().names("data/.uploads") == []
+    eventually(lambda: not buckets.weed().names("data/.uploads"))  # the library gives them up beside what goes on
     assert store.stat("f") is None
 
 

@@ -24,6 +24,7 @@ from tieline.engines.kubernetes import layout
 from tieline.engines.kubernetes.inside.api import Api
 from tieline.engines.kubernetes.layout import layout_of
 from tieline.engines.kubernetes.ours import ENDS_SIDECARS
+from tieline.engines.kubernetes.times import GIVES_UP
 from tieline.model.plan import Plan
 
 BUSYBOX = "docker.io/local/busybox:1.35"
@@ -185,7 +186,7 @@ class Trial:
     sources: Mapping[int, Path] = field(default_factory=dict)
     repository: Path | None = None
     ends_sidecars: bool = False
-    collect: Sequence[str] = ("-m", "tieline.engines.kubernetes.inside", "collect")
+    patience: int | None = None
 
     @property
     def name(self) -> str:
@@ -238,11 +239,12 @@ class Trial:
         ]
         if self.plan.store.access.type == "volume":
             mounts.append({"name": "store", "mountPath": layout.STORE})
-        found = self._ours("tieline-collector", [], mounts)
-        found["command"] = ["python", *self.collect]
+        found = self._ours("tieline-collector", ["collect"], mounts)
         for variable, path in (("POD_NAME", "name"), ("POD_UID", "uid"), ("NAMESPACE", "namespace")):
             reference = {"fieldRef": {"fieldPath": f"metadata.{path}"}}
             found["env"].append({"name": f"TIELINE_{variable}", "valueFrom": reference})
+        if self.patience is not None:
+            found["env"].append({"name": GIVES_UP, "value": str(self.patience)})
         if self.ends_sidecars:
             found["env"].append({"name": ENDS_SIDECARS, "value": "1"})
             found["securityContext"]["capabilities"]["add"] = [*CAPABILITIES, "KILL"]

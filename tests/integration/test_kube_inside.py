@@ -209,32 +209,36 @@ def test_a_log_whose_container_is_not_told_to_run_is_read(
     assert reader.notes == []
 
 
-IMPATIENT = """\
-import runpy, sys
-from tieline.engines.kubernetes.inside import cut_off
-cut_off.TOLD, cut_off.GIVES_UP = 4.0, 14.0
-sys.argv = ["inside", "collect"]
-runpy.run_module("tieline.engines.kubernetes.inside", run_name="__main__")
-"""
 CUT_OFF = [
     (False, "the API server 127.0.0.1:1 cannot be reached: Connection refused", "see whether a NetworkPolicy"),
     (True, "the API server said 403: pods is forbidden", "`tieline roles show collector`"),
 ]
 
 
+def cut_off(space: Namespace, image: str, folder: Path, *, refused: bool, **more: Any) -> Trial:
+    """A pod whose collector never reaches the API server, or may not ask it."""
+    trial = Trial(space, plan_of(volume_store(folder), **more.pop("parts", {})), image, **more)
+    if refused:
+        meta = {"name": "bare", "namespace": space.name}
+        space.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
+        trial.pod = {**trial.pod, "serviceAccountName": "bare"}
+    else:
+        trial.api = ("127.0.0.1", 1)
+    return trial
+
+
 @pytest.mark.parametrize(("refused", "why", "hint"), CUT_OFF, ids=["unreachable", "forbidden"])
 def test_a_collector_that_never_reaches_the_api_server_says_so_and_gives_up(
     space: Namespace, image: str, folder: Path, refused: bool, why: str, hint: str
 ) -> None:
-    """It cannot know when main ends: what main writes is saved meanwhile, and the pod does not stay for ever."""
-    meta = {"name": "bare", "namespace": space.name}
-    space.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
-    trial = Trial(space, plan_of(volume_store(folder)), image, collect=["-c", IMPATIENT])
-    if refused:
-        trial.pod = {"serviceAccountName": "bare"}
-    else:
-        trial.api = ("127.0.0.1", 1)
+    """It cannot know when main ends: the pod does not stay for ever, and has saved what main wrote."""
+    trial = cut_off(space, image, folder, refused=refused, patience=30)
     begun(trial, "echo unseen; sleep 6; echo result > $OUT/late")
+    eventually(lambda: b"= " in space.logs(trial.name, "tieline-collector"), trial.told)
+    shown = space.logs(trial.name, "tieline-collector").decode()
+    assert shown.startswith("= ")
+    assert why in shown
+    assert hint in shown
     assert trial.wait()["exitCode"] == 74
     error = trial.message()["error"]
     assert error["code"] == "outputs-not-saved"
@@ -242,10 +246,44 @@ def test_a_collector_that_never_reaches_the_api_server_says_so_and_gives_up(
     assert "what the job printed is not saved" in error["message"]
     assert hint in error["hint"]
     assert (folder / "attempt-1/outputs/late").read_text() == "result\n"
-    shown = space.logs(trial.name, "tieline-collector").decode()
-    assert shown.startswith("= ")
-    assert why in shown
-    assert hint in shown
+
+
+def test_a_collector_that_gives_up_ends_the_sidecars_where_the_cluster_does_not(
+    space: Namespace, image: str, folder: Path
+) -> None:
+    shares = {"shareProcessNamespace": True}
+    trial = cut_off(space, image, folder, refused=False, patience=10, pod=shares, ends_sidecars=True)
+    trial.containers = [trial.user("beside", "while true; do sleep 1; done")]
+    begun(trial, "echo done > $OUT/result")
+    assert trial.wait()["exitCode"] == 74
+    eventually(lambda: space.pod(trial.name)["status"]["phase"] == "Failed", trial.told)
+    assert (folder / "attempt-1/outputs/result").read_text() == "done\n"
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["unreachable", "forbidden"])
+def test_a_stopped_pod_whose_collector_is_cut_off_has_its_grace(
+    space: Namespace, image: str, folder: Path, refused: bool
+) -> None:
+    trial = cut_off(space, image, folder, refused=refused)
+    begun(trial, "trap 'sleep 8; echo late > $OUT/late; exit 0' TERM; echo up; while true; do sleep 0.1; done")
+    eventually(lambda: b"up" in space.logs(trial.name, "main"), trial.told)
+    eventually(lambda: "running" in trial.state("tieline-collector"), trial.told)
+    time.sleep(3)  # it listens
+    space.delete(trial.name, 30)
+    eventually(lambda: (folder / "attempt-1/outputs/late").exists(), lambda: "nothing was saved", 60.0)
+
+
+def test_an_api_server_that_is_reached_late_is_no_trouble(space: Namespace, image: str, folder: Path) -> None:
+    with wire(space.port) as line:
+        line.is_cut = True
+        trial = Trial(space, plan_of(volume_store(folder)), image, api=(space.host, line.port), patience=300)
+        begun(trial, "echo one; sleep 20; echo two; echo result > $OUT/late; sleep 8; echo three")
+        eventually(lambda: b"= " in space.logs(trial.name, "tieline-collector"), trial.told)
+        line.is_cut = False
+        message = trial.message()
+    assert (message["error"], message["main"]["exit_code"], message["attempt"]) == (None, 0, 1)
+    assert (folder / "attempt-1/logs/main.log").read_text() == "one\ntwo\nthree\n"
+    assert (folder / "attempt-1/outputs/late").read_text() == "result\n"
 
 
 def test_a_pod_that_is_ended_is_collected_to_mains_last_word(space: Namespace, image: str, folder: Path) -> None:

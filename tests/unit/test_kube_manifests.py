@@ -87,6 +87,16 @@ def test_the_objects_of_a_job() -> None:
     assert pod_of(objects)["automountServiceAccountToken"] is False
 
 
+def test_only_a_collector_that_nobody_else_ends_gives_up() -> None:
+    """A sidecar of the cluster's own is ended after main, and begun again before; so is each container of a service."""
+    service = "kind: component\nrun: {kind: service, ports: [80], container: {image: i}}\n"
+    given = [
+        variables_of(containers_of(made(text, cluster=cluster))["tieline-collector"]).get("TIELINE_GIVES_UP")
+        for text, cluster in ((job(), CLUSTER), (job(), NATIVE), (service, CLUSTER), (service, NATIVE))
+    ]
+    assert given == ["1800", None, None, None]
+
+
 @pytest.mark.parametrize("cluster", [CLUSTER, NATIVE])
 def test_a_pod_changes_by_itself_after_the_deadline(cluster: Cluster) -> None:
     """Only the collector's readiness says so, and nobody waits for that."""

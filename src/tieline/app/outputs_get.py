@@ -168,7 +168,7 @@ class _Getter:
         os.replace(part, target)
 
     def _plainly(self, found: Stat, target: Path) -> None:
-        self._store.fetch_file(found.key, target)
+        self._store.fetch_file(found.key, target, size=found.size)
         self._meter.add(found.size)
         self._count_unchecked()
 
@@ -186,7 +186,7 @@ class _Getter:
     def _whole(self, found: Stat, entry: Entry, part: Path) -> Stat:
         """Have all of the file in ``part``; what it is."""
         if entry.size < LARGE or found.size != entry.size or isinstance(self._store, FolderStore):
-            told = self._store.fetch_file(found.key, part, digest=True)
+            told = self._store.fetch_file(found.key, part, digest=True, size=found.size)
             self._meter.add(found.size)
             return told
         with self._one_large:
@@ -194,7 +194,7 @@ class _Getter:
             told = self._in_ranges(found, entry, part)
             if told.sha256 != entry.sha256:  # what was here was no beginning of it, or it is another by now
                 part.unlink()
-                told = self._store.fetch_file(found.key, part, digest=True)
+                told = self._store.fetch_file(found.key, part, digest=True, size=found.size)
             return told
 
     def _in_ranges(self, found: Stat, entry: Entry, part: Path) -> Stat:

@@ -118,7 +118,7 @@ class Copier:
 
         def bring() -> Stat:
             if self._other_way is None:
-                return self._store.fetch_file(found.key, target, digest=self._digest)
+                return self._store.fetch_file(found.key, target, digest=self._digest, size=found.size)
             self._other_way(found, target)
             return found
 

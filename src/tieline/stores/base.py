@@ -139,9 +139,9 @@ class Store(Protocol):
     def open(self, key: str, offset: int = 0) -> BinaryIO:
         """Open a file for reading from ``offset``."""
 
-    def fetch_file(self, key: str, local: Path, *, digest: bool = False) -> Stat:
+    def fetch_file(self, key: str, local: Path, *, digest: bool = False, size: int = 0) -> Stat:
         """Copy a file here, atomically, with its time and permission bits; ``local``'s folder must exist. ``digest``:
-        say its SHA-256."""
+        say its SHA-256; ``size``: what it had in a listing, where that is known (it may have another one by now)."""
 
     def delete(self, prefix: str) -> None:
         """Delete a file, or a folder and all that is in it; fine when there is nothing.

@@ -286,16 +286,20 @@ class BucketStore:
         told = f"cannot read {self._shown(key)}: it was written anew meanwhile"
         return StoreTrouble(Why.CHANGED, told, "try again", "")
 
-    def fetch_file(self, key: str, local: Path, *, digest: bool = False) -> Stat:
+    def fetch_file(self, key: str, local: Path, *, digest: bool = False, size: int = 0) -> Stat:
         """See :class:`tieline.stores.base.Store`."""
         key_parts(key)
         with self._told("read", key):
             name = self._place(key)
-            result = self._get(name, {})
+            result = self._head_of_large(name, size)
+            is_size_sure = result is not None
+            result = result or self._get(name, {})
             meta, said = result.meta, result.attributes.get(KEPT)
             found, version, kept, size = as_file(key, meta, said), version_of(meta), kept_digests(said), meta["size"]
             with self._memory.taking(2 * size if size <= PART else self._memory.most) as waited:
                 if size > PART:
+                    if not is_size_sure:
+                        has_size(self._client, name, version)
                     return self._fetch_parts(name, version, found, kept, local, digest)
                 if waited:  # an answer that nobody reads is cut off after a while
                     result = self._get(name, only(version.tag))
@@ -307,10 +311,18 @@ class BucketStore:
                 put_here(local, found, lambda target: write_whole(target, data))
                 return found
 
+    def _head_of_large(self, name: str, size: int) -> GetResult | None:
+        """What is said of an object that should be a large one; None where it is not, or where only a GET says why it
+        cannot be had. Nobody would read the answer to a GET of it."""
+        if size > PART:
+            with suppress(obstore.exceptions.BaseError):  # as said: the GET comes next
+                result = self._get(name, {"head": True})
+                return result if result.meta["size"] > PART else None
+        return None
+
     def _fetch_parts(
         self, name: str, version: Version, found: Stat, kept: Digests | None, local: Path, digest: bool
     ) -> Stat:
-        has_size(self._client, name, version)
         hasher = kept.hasher() if kept else hashlib.sha256() if digest else None
 
         def fill(target: int) -> str | None:

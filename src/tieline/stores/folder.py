@@ -131,8 +131,9 @@ class FolderStore:
             stream.seek(offset)
             return stream
 
-    def fetch_file(self, key: str, local: Path, *, digest: bool = False) -> Stat:
+    def fetch_file(self, key: str, local: Path, *, digest: bool = False, size: int = 0) -> Stat:
         """See :class:`tieline.stores.base.Store`."""
+        del size
         parts = key_parts(key)
         with self._told(f"copy to {shown(str(local))!r} from", key), closing(self._open(parts)) as source:
             found = os.fstat(source)

@@ -21,7 +21,7 @@ from tieline.engines.kubernetes.mounts import context_mount, memory_mounts, prom
 from tieline.engines.kubernetes.names import COLLECTOR, object_name, steps_name
 from tieline.engines.kubernetes.others import ENDS_SIDECARS
 from tieline.engines.kubernetes.reach import Wanted, of_collector, of_group
-from tieline.engines.kubernetes.times import ready_after
+from tieline.engines.kubernetes.times import GIVES_UP, PATIENCE, ready_after
 from tieline.engines.kubernetes.users import own_security
 from tieline.engines.kubernetes.volumes import Source, claim, host_path, mount, resource_files
 from tieline.model.access import Volume
@@ -74,6 +74,8 @@ def collector_container(building: Building) -> dict[str, Any]:
     if building.ends_sidecars:
         found["env"].append({"name": ENDS_SIDECARS, "value": "1"})
         found["securityContext"] = own_security(building.user, ends_others=True)
+    if not cluster.native_sidecars and plan.service is None:  # else the cluster ends it, or begins it again
+        found["env"].append({"name": GIVES_UP, "value": str(PATIENCE)})
     if cluster.native_sidecars:
         found["restartPolicy"] = "Always"
     late = ready_after(plan)

@@ -269,9 +269,14 @@ def _collector(lacking: Sequence[bool] | None, asked: Asked, account: str) -> It
         whys = " and ".join(dict.fromkeys(right.why for right in vital or missed))
         message = f"the service account {account!r} may not {_listed(missed)} in the namespace {namespace}: \
 the collector {whys}"
-        hint = f"`{_apply_collector(asked)}` makes the role, \
+        hint = (
+            f"`{_apply_collector(asked)}` gives it that role"
+            if account == SHIPPED_ACCOUNT
+            else f"\
+`{_apply_collector(asked)}` makes the role, \
 `kubectl create rolebinding {account}-collector {_there_for_kubectl(asked)} --role tieline-collector \
 --serviceaccount {namespace}:{account}` gives it to the account"
+        )
         yield _problem(Code.NOT_PERMITTED, where, message, hint, soft=not vital)
 
 

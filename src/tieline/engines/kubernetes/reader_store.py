@@ -69,8 +69,9 @@ class ReaderStore:
         """See :class:`tieline.stores.base.Store`."""
         return io.BufferedReader(_Remote(self, key, offset), PIECE)
 
-    def fetch_file(self, key: str, local: Path, *, digest: bool = False) -> Stat:
+    def fetch_file(self, key: str, local: Path, *, digest: bool = False, size: int = 0) -> Stat:
         """See :class:`tieline.stores.base.Store`."""
+        del size
         found = self.stat(key)
         if found is None or found.what == "dir":
             raise StoreTrouble(Why.NOT_FOUND, f"there is no file {shown(key)!r} in the store", "list what there is")
@@ -87,8 +88,8 @@ class ReaderStore:
             self.ask("read", key, take, offset=0, size=None, tag="")
             return count, sha256.hexdigest()
 
-        size, said = put_here(local, found, fill)
-        return replace(found, size=size, sha256=said if digest else None)
+        count, said = put_here(local, found, fill)
+        return replace(found, size=count, sha256=said if digest else None)
 
     # --- changing
 

@@ -19,6 +19,9 @@ LATE = 5
 """Seconds after a run's deadline in which its cluster should have ended it."""
 READY_LATE = 10
 """The same for a pod, whose clock begins a little later than its Job's."""
+GIVES_UP, PATIENCE = "TIELINE_GIVES_UP", 1800
+"""How a collector is told after how many seconds it gives up that has never reached the API server: longer than a
+control plane takes to be renewed, for it cannot see main's end."""
 LONGEST = 2**31 - 1
 """Seconds that a probe may be put off."""
 

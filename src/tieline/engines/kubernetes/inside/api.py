@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from tieline.engines.kubernetes.inside.answer import MOST, Answer, ApiTrouble, Response, words_of
+from tieline.engines.kubernetes.inside.answer import MOST, Answer, ApiTrouble, Quiet, Response, words_of
 
 CONNECT = 10.0
 ANSWER = 30.0
@@ -45,7 +45,10 @@ class Api:
     def pods(self, **query: str) -> dict[str, Any]:
         """The pods of the namespace, by a selector. Raises ApiTrouble."""
         with self.open("", **query) as answer:
-            body = b"".join(iter(lambda: answer.read(ANSWER), b""))
+            try:
+                body = b"".join(iter(lambda: answer.read(ANSWER), b""))
+            except Quiet:
+                raise ApiTrouble(0, f"the API server {self.host}:{self.port} does not answer to its end") from None
         return _parsed(body)
 
     @contextmanager

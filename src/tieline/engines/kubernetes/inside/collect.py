@@ -1,7 +1,8 @@
 """The collector's container: saves outputs and logs while the job runs beside it, and to the end.
 
-It ends by itself after the main container. When the pod is being ended it goes on until main has ended, or nearly all
-of the grace is over, and then saves in a hurry. Nobody starts it again, so nothing that goes wrong in a part ends it.
+It ends by itself after the main container; or long after it, where it never could see that. When the pod is being ended
+it goes on until main has ended, or nearly all of the grace is over, and then saves in a hurry. Nobody starts it again
+when it has ended, so nothing that goes wrong in a part ends it.
 """
 
 from __future__ import annotations
@@ -53,12 +54,15 @@ class Collecting:
     uid: str
     stop: Flag
     ends_others: bool = False
+    patience: float = float("inf")
+    """Seconds after which a collector that has never reached the API server gives up."""
     watch: PodWatch = field(init=False)
     saving: Saving = field(init=False)
     readers: dict[str, LogReader] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
     _stopped_at: float | None = None
     _has_told: bool = False
+    _gave_up: bool = False
 
     def __post_init__(self) -> None:
         self.watch = PodWatch(self.api, self.pod, self.uid, f"{RUN}={self.plan.run.uuid}")
@@ -68,18 +72,18 @@ class Collecting:
         """Collect until main has ended, and save all: what there is, or why something is not saved."""
         self.watch.start()
         self.saving.start()
-        while not self._is_over() and not self._is_cut_off(cut_off.GIVES_UP):
+        while not self._is_over() and not self._gave_up:
             self._start_readers()
-            self._tell_cut_off()
+            self._look_cut_off()
             self.watch.wait(self._is_over, 0.5)
+        was_cut_off = self._gave_up or self.watch.older is None
+        unsaved = cut_off.problem(self.watch.trouble, is_refused=self.watch.is_refused) if was_cut_off else None
         self._start_readers()
         self._end_others()
         self._wait_for_readers()
         self.watch.stop()
         collected, problem = self._save()
-        if problem is None and self.watch.older is None:
-            problem = cut_off.problem(self.watch.trouble, is_refused=self.watch.is_refused)
-        return collected, problem
+        return collected, problem or unsaved
 
     def main(self) -> State:
         """How main is."""
@@ -110,20 +114,25 @@ class Collecting:
         deadline = self.deadline
         if deadline is None or main.is_stuck:
             return deadline is not None
-        return (reader is not None and reader.ended) or time.monotonic() > deadline - min(RESERVE, self._grace / 3)
+        has_read = reader is not None and reader.ended and self.watch.older is not None  # and was not just refused
+        return has_read or time.monotonic() > deadline - min(RESERVE, self._grace / 3)
 
     def _is_cut_off(self, seconds: float) -> bool:
         """Whether the API server was never reached for so long."""
         return self.watch.older is None and time.monotonic() > self._began + seconds
 
-    def _tell_cut_off(self) -> None:
-        if self._is_cut_off(cut_off.TOLD) and self.watch.trouble and not self._has_told:
+    def _look_cut_off(self) -> None:
+        self._gave_up = self._is_cut_off(self.patience)
+        if self._is_cut_off(cut_off.TOLD) and not self._has_told:
             self._has_told = True
-            noted(cut_off.words(self.watch.trouble, is_refused=self.watch.is_refused))
+            noted(cut_off.words(self.watch.trouble, self.patience, is_refused=self.watch.is_refused))
 
     def _older(self) -> int | None:
-        """How many pods the run had before; where nobody says so, the store tells which attempts there were."""
-        return 0 if self._is_cut_off(cut_off.TOLD) else self.watch.older
+        """How many pods the run had before; where nobody says so for long, or there is no more time, none is taken for
+        granted: the store tells which attempts there were."""
+        older = self.watch.older
+        is_guessed = self._gave_up or self.stop.is_set() or self._is_cut_off(cut_off.GUESSES)
+        return 0 if older is None and is_guessed else older
 
     def _start_readers(self) -> None:
         """A reader for each program that has begun; when the pod is being ended, for all: no status may be told any
@@ -147,8 +156,9 @@ class Collecting:
         return begins_last(self.watch.pod) and time.monotonic() > self._began + TOLD_BY
 
     def _end_others(self) -> None:
-        """End the sidecars, where the cluster does not: when main has ended, never because it was given up."""
-        if self.ends_others and self.main().finished:
+        """End the sidecars, where the cluster does not: when main has ended, never because it was given up; and all
+        that is left, where nobody would see main's end."""
+        if self.ends_others and (self.main().finished or self._gave_up):
             left = SIDECARS_GRACE if self.deadline is None else (self.deadline - time.monotonic()) / 3
             try:
                 end_others(max(0.0, min(SIDECARS_GRACE, left)))
@@ -208,8 +218,10 @@ def run_collector(environ: Mapping[str, str], stop: Flag) -> int:
     try:
         plan = read_plan()
         api = Api.here(environ, Path(layout.TOKEN))
-        collecting = Collecting(plan, api, environ["TIELINE_POD_NAME"], environ["TIELINE_POD_UID"], stop,
-                                ends_others=environ.get(ENDS_SIDECARS) == "1")  # fmt: skip
+        collecting = Collecting(
+            plan, api, environ["TIELINE_POD_NAME"], environ["TIELINE_POD_UID"], stop,
+            ends_others=environ.get(ENDS_SIDECARS) == "1", patience=cut_off.patience(environ),
+        )  # fmt: skip
         collected, problem = collecting.run()
         the_end()
     except Exception as error:  # whatever it was: the container says so and ends

@@ -145,7 +145,7 @@ class PodWatch(threading.Thread):
             except ApiTrouble as error:
                 self._failed(error)
             except Exception as error:  # a defect here must not leave the job without its end
-                self.trouble, self._version = repr(error), ""
+                self.trouble, self.is_refused, self._version = repr(error), False, ""
                 time.sleep(self._backoff.next())
 
     def _failed(self, error: ApiTrouble) -> None:
